@@ -1,0 +1,41 @@
+/** The stable words and numbers that clients may act upon, all in one place. */
+
+/**
+ * Why a socket is closed (RFC 6455 section 7.4). A client may retry on 1001, 1006, 1011, 1012 and 1013, and
+ * should not on 1008 and 1009.
+ */
+export const CloseCode = {
+  /** Limits were broken again and again. */
+  policy: 1008,
+  /** A message was larger than `maxMessageBytes`. */
+  tooLarge: 1009,
+  /** The server is about to stop, and will probably be back. */
+  restart: 1012,
+  /** The server is over capacity, or this client does not read what is sent to it. */
+  overloaded: 1013,
+} as const;
+
+/** What a version 3 client is told about a call that was refused: the code, and a sentence for a person. */
+export const ErrorText = {
+  "bad-json": "The message is not valid JSON.",
+  "bad-call": "The message is not an array that begins with the name of a call.",
+  "bad-arguments": "The call has the wrong number or kind of arguments.",
+  "bad-ident":
+    "An ident is a string of 1 to 128 characters, without a colon, control characters or half surrogate pairs.",
+  "bad-room":
+    "A room is a string of 1 to 256 characters, without control characters or half surrogate pairs.",
+  "ident-taken": "The ident is taken in this room.",
+  "room-full": "The room has as many peers as the server allows.",
+  "too-many-addresses": "This socket holds as many addresses as the server allows.",
+  "not-a-member": "This socket does not hold the address that it speaks for.",
+  "no-such-peer": "Nobody in the room holds the address that is spoken to.",
+  "too-large": "The message is larger than the server allows. The socket is closed.",
+  "rate-limited": "Too many calls in too short a time; this one was passed over.",
+  "unavailable": "The server has as many rooms as it allows.",
+} as const;
+
+/** Stable: programs compare it. */
+export type ErrorCode = keyof typeof ErrorText;
+
+/** Why a member of a room is no longer there: it left, its socket closed, or it stopped answering pings. */
+export type GoneReason = "left" | "closed" | "timeout";

@@ -1,0 +1,402 @@
+/** The options of the program: one table, from which flags, variables, `--help` and `Config` are made. */
+
+import manifest from "../deno.json" with { type: "json" };
+import { parseRange, type TrustedProxies } from "./client_address.ts";
+import { closest, parseFlags } from "./flags.ts";
+import { LOG_FORMATS, LOG_LEVELS } from "./log.ts";
+import { originFault } from "./origin.ts";
+
+export const VERSION: string = manifest.version;
+
+/** One option. `T`: what its text becomes. */
+interface Option<T> {
+  /** Stands above this option and those that follow it in `--help`. */
+  readonly heading?: string;
+  readonly env: string;
+  /** What stands for the value in `--help`. */
+  readonly value: string;
+  readonly help: string;
+  readonly default: T;
+  /** Several values: the flag may be repeated, and commas separate values as well. */
+  readonly list?: boolean;
+  /** Throws a `Fault`. */
+  readonly read: (text: string) => T;
+}
+
+/** Says what a value should have been, as the end of a sentence that begins with the value. */
+class Fault extends Error {}
+
+/** A command line or environment that can't be used. The message is meant for the person who wrote it. */
+export class UsageError extends Error {
+  override name = "UsageError";
+}
+
+function wholeNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < min || value > max) {
+      throw new Fault(`is not a whole number from ${min} to ${max}`);
+    }
+    return value;
+  };
+}
+
+function positiveNumber(max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+(\.\d+)?$/.test(text) || value <= 0 || value > max) {
+      throw new Fault(`is not a number above 0, and ${max} at most`);
+    }
+    return value;
+  };
+}
+
+function oneOf<const T extends string>(words: readonly T[]): (text: string) => T {
+  return (text) => {
+    const word = words.find((word) => word === text);
+    if (word === undefined) {
+      throw new Fault(`is none of ${words.join(", ")}; did you mean ${closest(text, words)}?`);
+    }
+    return word;
+  };
+}
+
+function text(what: string): (text: string) => string {
+  return (text) => {
+    if (text.trim() === "") throw new Fault(`is empty, but should be ${what}`);
+    return text;
+  };
+}
+
+/** Ties the types of a table's row together. */
+function option<T>(row: Option<T>): Option<T> {
+  return row;
+}
+
+const MAX_COUNT = 10_000_000;
+const MAX_BYTES = 1_073_741_824;
+const MAX_RATE = 1_000_000;
+
+/** All options that take a value, by their flag, in the order of `--help`. A default stands here and nowhere else. */
+export const OPTIONS = {
+  "host": option({
+    heading: "Where to listen",
+    env: "SIGNAL_HOST",
+    value: "ADDRESS",
+    help: "address to listen on; :: is every address, IPv4 and IPv6",
+    default: "::",
+    read: text("an address of this machine"),
+  }),
+  "port": option({
+    env: "PORT",
+    value: "NUMBER",
+    help: "TCP port for HTTP and WebSocket; 0 takes a free one",
+    default: 3903,
+    read: wholeNumber(0, 65535),
+  }),
+  "tls-cert": option<string | undefined>({
+    env: "SIGNAL_TLS_CERT",
+    value: "FILE",
+    help: "certificate chain (PEM); with --tls-key the server speaks HTTPS and WSS",
+    default: undefined,
+    read: text("a file"),
+  }),
+  "tls-key": option<string | undefined>({
+    env: "SIGNAL_TLS_KEY",
+    value: "FILE",
+    help: "private key (PEM) of the certificate",
+    default: undefined,
+    read: text("a file"),
+  }),
+  "log-level": option({
+    heading: "What to log",
+    env: "LOG_LEVEL",
+    value: "LEVEL",
+    help: `how much to log: ${LOG_LEVELS.join(", ")}`,
+    default: "info" as typeof LOG_LEVELS[number],
+    read: oneOf(LOG_LEVELS),
+  }),
+  "log-format": option({
+    env: "LOG_FORMAT",
+    value: "FORMAT",
+    help: `${LOG_FORMATS.join(", ")}; auto is text for a terminal and JSON lines otherwise`,
+    default: "auto" as typeof LOG_FORMATS[number],
+    read: oneOf(LOG_FORMATS),
+  }),
+  "allow-origin": option<readonly string[]>({
+    heading: "Who may connect",
+    env: "SIGNAL_ALLOW_ORIGIN",
+    value: "ORIGIN",
+    help:
+      "web pages that may connect: https://app.example.org, or *.example.org for all below; none given: any",
+    default: [],
+    list: true,
+    read: (text) => {
+      const fault = originFault(text);
+      if (fault) throw new Fault(fault);
+      return [text];
+    },
+  }),
+  "trust-proxy": option<TrustedProxies>({
+    env: "SIGNAL_TRUST_PROXY",
+    value: "RANGE",
+    help: "addresses (10.0.0.0/8, ::1) of proxies whose word about the client's address is taken",
+    default: [],
+    list: true,
+    read: (text) => {
+      const range = parseRange(text);
+      if (range === undefined) throw new Fault("is neither an IP address nor a range like 10.0.0.0/8");
+      return [range];
+    },
+  }),
+  "keepalive": option({
+    heading: "When sockets end",
+    env: "SIGNAL_KEEPALIVE",
+    value: "SECONDS",
+    help: "ping a client that was silent for that long; as long again without a pong, and it is removed",
+    default: 20,
+    read: wholeNumber(1, 3600),
+  }),
+  "drain": option({
+    env: "SIGNAL_DRAIN",
+    value: "SECONDS",
+    help: "longest wait at shutdown for clients to close their sockets",
+    default: 5,
+    read: wholeNumber(0, 3600),
+  }),
+  "max-sockets": option({
+    heading: "Limits",
+    env: "SIGNAL_MAX_SOCKETS",
+    value: "NUMBER",
+    help: "sockets in all",
+    default: 10_000,
+    read: wholeNumber(1, MAX_COUNT),
+  }),
+  "max-sockets-per-client": option({
+    env: "SIGNAL_MAX_SOCKETS_PER_CLIENT",
+    value: "NUMBER",
+    help: "sockets of one client address (IPv6: of one /64)",
+    default: 128,
+    read: wholeNumber(1, MAX_COUNT),
+  }),
+  "connect-rate": option({
+    env: "SIGNAL_CONNECT_RATE",
+    value: "NUMBER",
+    help: "new sockets of one client address per second, in the long run",
+    default: 10,
+    read: positiveNumber(MAX_RATE),
+  }),
+  "connect-burst": option({
+    env: "SIGNAL_CONNECT_BURST",
+    value: "NUMBER",
+    help: "new sockets of one client address that may come at once",
+    default: 128,
+    read: wholeNumber(1, MAX_COUNT),
+  }),
+  "max-rooms": option({
+    env: "SIGNAL_MAX_ROOMS",
+    value: "NUMBER",
+    help: "rooms in all",
+    default: 10_000,
+    read: wholeNumber(1, MAX_COUNT),
+  }),
+  "max-room-peers": option({
+    env: "SIGNAL_MAX_ROOM_PEERS",
+    value: "NUMBER",
+    help: "peers in one room",
+    default: 64,
+    read: wholeNumber(1, MAX_COUNT),
+  }),
+  "max-addresses": option({
+    env: "SIGNAL_MAX_ADDRESSES",
+    value: "NUMBER",
+    help: "addresses (an ident in a room) of one socket",
+    default: 64,
+    read: wholeNumber(1, MAX_COUNT),
+  }),
+  "max-message-bytes": option({
+    env: "SIGNAL_MAX_MESSAGE_BYTES",
+    value: "BYTES",
+    help: "largest message; a larger one closes the socket (1009)",
+    default: 65_536,
+    read: wholeNumber(128, MAX_BYTES),
+  }),
+  "max-queue-bytes": option({
+    env: "SIGNAL_MAX_QUEUE_BYTES",
+    value: "BYTES",
+    help: "what may wait for a client that reads slowly; past it the socket is closed (1013)",
+    default: 1_048_576,
+    read: wholeNumber(1024, MAX_BYTES),
+  }),
+  "call-rate": option({
+    env: "SIGNAL_CALL_RATE",
+    value: "NUMBER",
+    help: "calls of one socket per second, in the long run",
+    default: 100,
+    read: positiveNumber(MAX_RATE),
+  }),
+  "call-burst": option({
+    env: "SIGNAL_CALL_BURST",
+    value: "NUMBER",
+    help: "calls of one socket that may come at once",
+    default: 2000,
+    read: wholeNumber(1, MAX_COUNT),
+  }),
+  "join-rate": option({
+    env: "SIGNAL_JOIN_RATE",
+    value: "NUMBER",
+    help: "joins of one socket per second, in the long run",
+    default: 10,
+    read: positiveNumber(MAX_RATE),
+  }),
+  "join-burst": option({
+    env: "SIGNAL_JOIN_BURST",
+    value: "NUMBER",
+    help: "joins of one socket that may come at once",
+    default: 128,
+    read: wholeNumber(1, MAX_COUNT),
+  }),
+} as const;
+
+type Flag = keyof typeof OPTIONS;
+
+/** Flags that take no value. */
+export const SWITCHES = {
+  "healthcheck": "ask the server that runs with the same options how it is; exit 0 where it is well, else 1",
+  "help": "show this and exit",
+  "version": "show the version and exit",
+} as const;
+
+type CamelCase<S extends string> = S extends `${infer Head}-${infer Tail}`
+  ? `${Head}${Capitalize<CamelCase<Tail>>}`
+  : S;
+
+/** All options, checked and frozen. `tls-cert` is `tlsCert` here, and so on. */
+export type Config = {
+  readonly [F in Flag as CamelCase<F>]: typeof OPTIONS[F] extends Option<infer T> ? T : never;
+};
+
+/** What the command line asks for. */
+export type Command = { readonly name: "run" | keyof typeof SWITCHES; readonly config: Config };
+
+/** Variables that are read. */
+export const VARIABLES: readonly string[] = Object.values(OPTIONS).map(({ env }) => env);
+
+/**
+ * Reads flags and variables; a flag wins over a variable, and an empty variable is none. Pure.
+ *
+ * @param env values by name
+ * @throws {UsageError} where something is wrong: the first thing found
+ */
+export function parse(
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>> = {},
+): Command {
+  const flagNames = Object.keys(OPTIONS) as Flag[];
+  const switchNames = Object.keys(SWITCHES) as (keyof typeof SWITCHES)[];
+  const flags = parseFlags(args, flagNames, switchNames);
+
+  if (flags.unknown.length > 0) {
+    const name = flags.unknown[0].replace(/^-+/, "").replace(/=.*$/, "");
+    const hint = closest(name, [...flagNames, ...switchNames]);
+    throw new UsageError(
+      `${flags.unknown[0]} is not an option; did you mean --${hint}? --help lists all options.`,
+    );
+  }
+  if (flags.words.length > 0) {
+    throw new UsageError(`"${flags.words[0]}" is not understood: options begin with --, as in --port 8080.`);
+  }
+
+  const config: Record<string, unknown> = {};
+  for (const flag of flagNames) {
+    const row: Option<unknown> = OPTIONS[flag];
+    const given = flags.values[flag];
+    const variable = env[row.env];
+    config[camelCase(flag)] = given.length > 0
+      ? readValues(row, `--${flag}`, given)
+      : variable
+      ? readValues(row, row.env, [variable])
+      : row.default;
+  }
+  const checked = Object.freeze(config) as Config;
+  if ((checked.tlsCert === undefined) !== (checked.tlsKey === undefined)) {
+    const [given, missing] = checked.tlsCert ? ["--tls-cert", "--tls-key"] : ["--tls-key", "--tls-cert"];
+    throw new UsageError(`${given} is given without ${missing}: TLS needs both.`);
+  }
+  // --help wins over anything else that is asked for.
+  const name = (["help", "version", "healthcheck"] as const).find((name) => flags.switches.has(name)) ??
+    "run";
+  return { name, config: checked };
+}
+
+/** `name`: the flag or variable that the values come from. */
+function readValues(row: Option<unknown>, name: string, given: readonly string[]): unknown {
+  const texts = row.list
+    ? given.flatMap((text) => text.split(",").map((part) => part.trim()))
+    : given.slice(-1);
+  const values = texts.map((text) => {
+    try {
+      return row.read(text);
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      throw new UsageError(
+        text === "" ? `${name} needs a value (${row.value}).` : `${name}: "${text}" ${error.message}.`,
+      );
+    }
+  });
+  return row.list ? values.flat() : values[0];
+}
+
+function camelCase(flag: string): string {
+  return flag.replace(/-(.)/g, (_, letter) => letter.toUpperCase());
+}
+
+const HELP_WIDTH = 100;
+
+/** The text of `--help`. */
+export function help(): string {
+  const rows: { heading?: string; form: string; about: string }[] = [];
+  for (const [flag, row] of Object.entries<Option<unknown>>(OPTIONS)) {
+    const note = row.default === undefined || row.list ? row.env : `${row.env}; ${row.default}`;
+    // A no-break space keeps the note on one line.
+    const about = `${row.help} [${note.replace(" ", "\u00a0")}]`;
+    rows.push({ heading: row.heading, form: `--${flag} ${row.value}`, about });
+  }
+  for (const [name, about] of Object.entries(SWITCHES)) {
+    rows.push({
+      heading: name === "healthcheck" ? "Instead of serving" : undefined,
+      form: `--${name}`,
+      about,
+    });
+  }
+  const left = Math.max(...rows.map(({ form }) => form.length)) + 4;
+  const lines = rows.flatMap(({ heading, form, about }) => [
+    ...heading ? ["", `${heading}:`] : [],
+    `  ${form}`.padEnd(left) + wrap(about, left, HELP_WIDTH).replaceAll("\u00a0", " "),
+  ]);
+  return `signal ${VERSION}: a rendezvous server for WebRTC peers
+
+Usage: signal [OPTION ...]
+
+Without options it listens on port ${OPTIONS.port.default} and is ready for use. In brackets: the environment
+variable that does the same as the flag, and the default. A flag wins over a variable.
+${lines.join("\n")}
+
+A list is given by repeating the flag, or with commas. SIGTERM or SIGINT stops the server gently; a
+second one at once.`;
+}
+
+/** Breaks a text between words; lines after the first are indented. */
+function wrap(text: string, indent: number, width: number): string {
+  let line = "";
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    if (line !== "" && indent + line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = word;
+    } else {
+      line = line === "" ? word : `${line} ${word}`;
+    }
+  }
+  return [...lines, line].join("\n" + " ".repeat(indent));
+}

@@ -1,0 +1,107 @@
+/** All sessions of a server, and the rooms in which they meet. */
+
+import type { RoomLimits, SocketLimits } from "./limits.ts";
+import type { Log } from "./log.ts";
+import { MemoryStore } from "./rooms/memory.ts";
+import { type Client, Session, type SessionContext } from "./session.ts";
+import type { Tally } from "./tally.ts";
+
+/** What a hub is made with. */
+export interface HubOptions {
+  readonly limits: RoomLimits & SocketLimits;
+  /** Told in `welcome`; see `Welcome`. */
+  readonly server: string;
+  readonly keepalive: number;
+  readonly log: Log;
+  readonly refusals: Tally;
+  readonly now: () => number;
+}
+
+/** Milliseconds between two looks for peers that have died. */
+const SWEEP_INTERVAL = 5000;
+
+/** When a server stops, its clients are asked to come back after a time between these, in milliseconds. */
+const RETRY_AFTER = { least: 1000, most: 10_000 };
+
+export class Hub {
+  readonly #context: SessionContext;
+  readonly #sessions = new Set<Session>();
+  readonly #sweep: ReturnType<typeof setInterval>;
+  readonly #emptied = Promise.withResolvers<void>();
+  #draining = false;
+
+  constructor({ limits, server, keepalive, log, refusals, now }: HubOptions) {
+    const rooms = new MemoryStore<Session>(Session.roomEvents, limits);
+    const welcome = {
+      version: 3,
+      server,
+      limits: clientLimits(limits),
+      keepaliveSeconds: keepalive,
+    } as const;
+    this.#context = { rooms, limits, welcome, log, refusals, now };
+    this.#sweep = setInterval(
+      () => this.#sessions.forEach((session) => session.buryIfDead()),
+      SWEEP_INTERVAL,
+    );
+  }
+
+  /** Whether the hub has begun to dismiss its clients. */
+  get draining(): boolean {
+    return this.#draining;
+  }
+
+  /** Sockets, rooms and addresses at the moment. */
+  counts(): { sockets: number; rooms: number; addresses: number } {
+    return { sockets: this.#sessions.size, ...this.#context.rooms.counts() };
+  }
+
+  /** Serves a client until its socket is closed for good; `client.onClosed` is called then. */
+  accept(client: Omit<Client, "onClosed"> & { onClosed: () => void }): void {
+    const onClosed = (session: Session) => {
+      this.#sessions.delete(session);
+      client.onClosed();
+      if (this.#draining && this.#sessions.size === 0) this.#emptied.resolve();
+    };
+    this.#sessions.add(new Session({ ...client, onClosed }, this.#context));
+  }
+
+  /** Closes every socket behind what is queued for it; resolves when all clients have closed theirs too. */
+  drain(): Promise<void> {
+    this.#draining = true;
+    const { least, most } = RETRY_AFTER;
+    for (const session of this.#sessions) {
+      session.dismiss(Math.round(least + Math.random() * (most - least)));
+    }
+    if (this.#sessions.size === 0) this.#emptied.resolve();
+    return this.#emptied.promise;
+  }
+
+  /** Stops looking after sessions. */
+  dispose(): void {
+    clearInterval(this.#sweep);
+  }
+}
+
+/** The limits that `welcome` tells, under the names of their options. */
+function clientLimits(limits: RoomLimits & SocketLimits): Record<string, number> {
+  const {
+    maxMessageBytes,
+    maxQueueBytes,
+    callRate,
+    callBurst,
+    joinRate,
+    joinBurst,
+    maxRoomPeers,
+    maxAddresses,
+  } = limits;
+  return {
+    maxMessageBytes,
+    maxQueueBytes,
+    callRate,
+    callBurst,
+    joinRate,
+    joinBurst,
+    maxRoomPeers,
+    maxAddresses,
+  };
+}

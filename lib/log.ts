@@ -1,0 +1,53 @@
+/** The one place that knows the logging library. */
+
+import {
+  ansiColorFormatter,
+  configureSync,
+  getConsoleSink,
+  getJsonLinesFormatter,
+  getLogger,
+  getTextFormatter,
+  type LogLevel as LibraryLevel,
+} from "@logtape/logtape";
+
+export const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
+export type LogLevel = typeof LOG_LEVELS[number];
+
+export const LOG_FORMATS = ["auto", "text", "json"] as const;
+/** `auto`: text for a terminal, otherwise a JSON object a line. */
+export type LogFormat = typeof LOG_FORMATS[number];
+
+/** Values by name; a message shows those that it names in braces. */
+export type LogFields = Readonly<Record<string, unknown>>;
+
+/** Where the parts of the server say what happens. Never given what peers say to each other. */
+export interface Log {
+  debug(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  error(message: string, fields?: LogFields): void;
+}
+
+/** The log of this program. Silent until `configureLog` was called. */
+export const log: Log = getLogger("signal");
+
+/** Warnings and errors go to standard error, everything else to standard output. For the whole process. */
+export function configureLog(level: LogLevel, format: LogFormat): void {
+  const isTerminal = Deno.stdout.isTerminal();
+  const text = format === "text" || (format === "auto" && isTerminal);
+  const formatter = !text
+    ? getJsonLinesFormatter({ properties: "flatten" })
+    : isTerminal && !Deno.noColor
+    ? ansiColorFormatter
+    : getTextFormatter({ timestamp: "rfc3339", level: "full", category: () => "", value: "bare" });
+  const lowestLevel: LibraryLevel | null = level === "silent" ? null : level === "warn" ? "warning" : level;
+  configureSync({
+    reset: true,
+    sinks: { console: getConsoleSink({ formatter }) },
+    loggers: [
+      { category: "signal", lowestLevel, sinks: ["console"] },
+      // The library's own news.
+      { category: ["logtape", "meta"], lowestLevel: "error", sinks: ["console"] },
+    ],
+  });
+}

@@ -1,0 +1,54 @@
+/** What waits to be read by one client. */
+
+/** A WebSocket, as far as an outbox needs it. */
+export type Sink = Pick<WebSocket, "send" | "bufferedAmount">;
+
+/** UTF-16 code units become at most three bytes each in UTF-8. */
+const MAX_BYTES_PER_UNIT = 3;
+
+/**
+ * The send queue of one socket, with a bound in bytes. The bytes themselves wait in the runtime; asking it how
+ * many there are costs a call, so this asks only once the texts sent since the last answer could have
+ * reached the bound.
+ */
+export class Outbox {
+  readonly #sink: Sink;
+  readonly #maxBytes: number;
+  readonly #onOverflow: () => void;
+  /** At least as many bytes as wait. */
+  #upperBound = 0;
+  #open = true;
+
+  /**
+   * @param maxBytes as soon as more bytes than that wait, nothing more is sent
+   * @param onOverflow called once then, when the caller's stack is done: whoever sent to this client must not
+   * find the rooms changed in the midst of its own work
+   */
+  constructor(sink: Sink, maxBytes: number, onOverflow: () => void) {
+    this.#sink = sink;
+    this.#maxBytes = maxBytes;
+    this.#onOverflow = onOverflow;
+  }
+
+  /** Queues a text frame. Does nothing once the outbox is closed. */
+  send(text: string): void {
+    if (!this.#open) return;
+    const atMost = text.length * MAX_BYTES_PER_UNIT;
+    this.#upperBound += atMost;
+    if (this.#upperBound > this.#maxBytes) {
+      const waiting = this.#sink.bufferedAmount;
+      if (waiting > this.#maxBytes) {
+        this.#open = false;
+        queueMicrotask(this.#onOverflow);
+        return;
+      }
+      this.#upperBound = waiting + atMost;
+    }
+    this.#sink.send(text);
+  }
+
+  /** From now on nothing more is queued; what waits still goes out. */
+  close(): void {
+    this.#open = false;
+  }
+}

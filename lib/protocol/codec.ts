@@ -1,0 +1,209 @@
+/**
+ * What clients and server say to each other, as text and as values. Pure: no sockets, no clock.
+ *
+ * Version 2 is what every DIVA client speaks; version 3 is asked for with the subprotocol `diva.signal.v3` and
+ * adds to it. A message is a JSON array in one frame.
+ */
+
+import type { ErrorCode, GoneReason } from "../codes.ts";
+import { ErrorText } from "../codes.ts";
+import { countElements } from "./json_array.ts";
+
+/** The WebSocket subprotocol (RFC 6455 section 1.9) by which a client asks for version 3. */
+export const VERSION_3 = "diva.signal.v3";
+
+export type Version = 2 | 3;
+
+/** A call as a client sends it, checked. */
+export type ClientCall =
+  | { readonly call: "ident" }
+  | { readonly call: "join"; readonly ident: string; readonly room: string }
+  | {
+    readonly call: "signal";
+    readonly from: string;
+    readonly to: string;
+    /** The client's text from behind `to`, a comma first and the array's bracket last: relayed as it came. */
+    readonly tail: string;
+  }
+  | { readonly call: "leave"; readonly address: string }
+  | { readonly call: "ice" }
+  | { readonly call: "ping" }
+  | { readonly call: "refused"; readonly refusal: Refusal };
+
+/** Why a call is not carried out, and as much of the call as may be repeated: never its data. */
+export interface Refusal {
+  readonly code: ErrorCode;
+  /** The name of the call, where it had one. */
+  readonly call?: string;
+  /** Its ident and room, or its addresses. */
+  readonly about: readonly string[];
+}
+
+/** What a version 3 client is told first. */
+export interface Welcome {
+  readonly version: 3;
+  /** Name and version of the program, such as `signal/3.0.0`. */
+  readonly server: string;
+  /** All limits that bind this client. */
+  readonly limits: Readonly<Record<string, number>>;
+  /** The server pings a client that was silent for that long. */
+  readonly keepaliveSeconds: number;
+  /** Ready to be handed to `RTCPeerConnection`. */
+  readonly iceServers: readonly IceServer[];
+  /** Where the credentials in `iceServers` expire. */
+  readonly iceTtlSeconds?: number;
+}
+
+/** An `RTCIceServer` of the WebRTC API. */
+export interface IceServer {
+  readonly urls: string | readonly string[];
+  readonly username?: string;
+  readonly credential?: string;
+}
+
+const SIGNAL_OPENING = '["signal","';
+const COMMA = ",".charCodeAt(0);
+
+/** Matches the array up to the end of its third string, in a text that is known to be valid JSON. */
+const THREE_STRINGS = /^\s*\[\s*(?:"[^"\\]*(?:\\.[^"\\]*)*"\s*,\s*){2}"[^"\\]*(?:\\.[^"\\]*)*"/;
+
+// deno-lint-ignore no-control-regex -- these are the characters that are not allowed
+const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
+
+const MAX_IDENT = 128;
+const MAX_ROOM = 256;
+
+/** Reads one message of a client. Never throws: what can't be understood is a call of the kind `refused`. */
+export function decode(text: string, version: Version): ClientCall {
+  return decodePlainSignal(text) ?? decodeAny(text, version);
+}
+
+/**
+ * The usual form of the usual call, `["signal","F","T",D]` without spaces and escapes in front of D, is taken
+ * apart without building anything out of D. Whatever else a text may be is left to `decodeAny`.
+ */
+function decodePlainSignal(text: string): ClientCall | undefined {
+  if (!text.startsWith(SIGNAL_OPENING)) return;
+  const fromEnd = text.indexOf('"', SIGNAL_OPENING.length);
+  if (!text.startsWith('","', fromEnd)) return;
+  const toEnd = text.indexOf('"', fromEnd + 3);
+  if (text.charCodeAt(toEnd + 1) !== COMMA) return;
+  const escape = text.indexOf("\\");
+  if (escape !== -1 && escape < toEnd) return;
+  if (countElements(text) !== 4) return;
+  return {
+    call: "signal",
+    from: text.slice(SIGNAL_OPENING.length, fromEnd),
+    to: text.slice(fromEnd + 3, toEnd),
+    tail: text.slice(toEnd + 1),
+  };
+}
+
+function decodeAny(text: string, version: Version): ClientCall {
+  let message: unknown;
+  try {
+    message = JSON.parse(text);
+  } catch {
+    return refused("bad-json");
+  }
+  if (!Array.isArray(message) || typeof message[0] !== "string") return refused("bad-call");
+
+  const name: string = message[0];
+  const given = message.length - 1;
+  switch (name) {
+    case "ident":
+      return { call: "ident" };
+    case "ping":
+      return given === 0 ? { call: "ping" } : refused("bad-arguments", name);
+    case "join": {
+      if (given !== 2) return refused("bad-arguments", name);
+      const [, ident, room] = message;
+      if (!isName(ident, MAX_IDENT) || ident.includes(":")) return refused("bad-ident", name, ident, room);
+      if (!isName(room, MAX_ROOM)) return refused("bad-room", name, ident, room);
+      return { call: "join", ident, room };
+    }
+    case "signal": {
+      const [, from, to] = message;
+      if (given !== 3 || typeof from !== "string" || typeof to !== "string") {
+        return refused("bad-arguments", name, from, to);
+      }
+      const head = THREE_STRINGS.exec(text)![0];
+      return { call: "signal", from, to, tail: text.slice(head.length) };
+    }
+  }
+  if (version === 3) {
+    switch (name) {
+      case "leave":
+        return given === 1 && typeof message[1] === "string"
+          ? { call: "leave", address: message[1] }
+          : refused("bad-arguments", name, message[1]);
+      case "ice":
+        return given === 0 ? { call: "ice" } : refused("bad-arguments", name);
+    }
+  }
+  return refused("bad-call", name);
+}
+
+function isName(value: unknown, maxLength: number): value is string {
+  return typeof value === "string" && value.length >= 1 && value.length <= maxLength &&
+    // Half a surrogate pair has no UTF-8: what the others would see is another name.
+    value.isWellFormed() && !CONTROL.test(value);
+}
+
+/** The longest text of a client that an error repeats. */
+const MAX_ECHO = MAX_ROOM + 1 + MAX_IDENT;
+
+function refused(code: ErrorCode, call?: string, ...about: unknown[]): ClientCall {
+  const echo = about.filter((part) => typeof part === "string").map((part) => part.slice(0, MAX_ECHO));
+  return { call: "refused", refusal: { code, call: call?.slice(0, MAX_ECHO), about: echo } };
+}
+
+/** A string as JSON, made once where it is sent often. */
+export function quote(text: string): string {
+  return JSON.stringify(text);
+}
+
+export function encodeIdent(ident: string): string {
+  return `["ident","${ident}"]`;
+}
+
+export const PONG = '["pong"]';
+
+/** `own` and every address below: quoted. */
+export function encodeJoined(own: string): string {
+  return `["join",${own}]`;
+}
+
+export function encodeStun(own: string, other: string, initiator: boolean): string {
+  return `["stun",${own},${other},${initiator}]`;
+}
+
+/** The receiver sees its own address first. `tail` is that of the call. */
+export function encodeSignal(own: string, other: string, tail: string): string {
+  return '["signal",' + own + "," + other + tail;
+}
+
+export function encodeLeft(own: string): string {
+  return `["leave",${own}]`;
+}
+
+export function encodeGone(own: string, other: string, reason: GoneReason): string {
+  return `["gone",${own},${other},"${reason}"]`;
+}
+
+export function encodeWelcome(welcome: Welcome): string {
+  return JSON.stringify(["welcome", welcome]);
+}
+
+export function encodeIce(iceServers: readonly IceServer[], iceTtlSeconds?: number): string {
+  return JSON.stringify(["ice", { iceServers, iceTtlSeconds }]);
+}
+
+/** `retryAfterMs`: how long the client should wait before it comes back. */
+export function encodeGoodbye(reason: "shutdown" | "overload", retryAfterMs: number): string {
+  return JSON.stringify(["goodbye", { reason, retryAfterMs }]);
+}
+
+export function encodeError({ code, call, about }: Refusal): string {
+  return JSON.stringify(["error", code, ErrorText[code], ...call === undefined ? [] : [call], ...about]);
+}

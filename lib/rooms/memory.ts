@@ -1,0 +1,108 @@
+import type { GoneReason } from "../codes.ts";
+import type { RoomLimits } from "../limits.ts";
+import { quote } from "../protocol/codec.ts";
+import type { Address, RoomEvents, RoomStore } from "./store.ts";
+
+interface Member<P> extends Address {
+  readonly peer: P;
+  readonly room: Room<P>;
+}
+
+interface Room<P> {
+  readonly name: string;
+  /** In the order in which they joined. */
+  readonly members: Set<Member<P>>;
+}
+
+/** The rooms of one process. Every command is carried out, and its events sent, before it returns. */
+export class MemoryStore<P> implements RoomStore<P> {
+  readonly #events: RoomEvents<P>;
+  readonly #limits: RoomLimits;
+  readonly #rooms = new Map<string, Room<P>>();
+  /** By address. */
+  readonly #members = new Map<string, Member<P>>();
+  readonly #held = new Map<P, Set<Member<P>>>();
+
+  constructor(events: RoomEvents<P>, limits: RoomLimits) {
+    this.#events = events;
+    this.#limits = limits;
+  }
+
+  join(peer: P, ident: string, name: string): void {
+    const events = this.#events;
+    const refuse = (code: Parameters<typeof events.refused>[1]) =>
+      events.refused(peer, code, "join", [ident, name]);
+
+    const text = `${name}:${ident}`;
+    if (this.#members.has(text)) return refuse("ident-taken");
+    const held = this.#held.get(peer);
+    if (held !== undefined && held.size >= this.#limits.maxAddresses) return refuse("too-many-addresses");
+    let room = this.#rooms.get(name);
+    if (room === undefined) {
+      if (this.#rooms.size >= this.#limits.maxRooms) return refuse("unavailable");
+      room = { name, members: new Set() };
+      this.#rooms.set(name, room);
+    } else if (room.members.size >= this.#limits.maxRoomPeers) {
+      return refuse("room-full");
+    }
+
+    const newcomer: Member<P> = { text, quoted: quote(text), peer, room };
+    events.joined(peer, newcomer);
+    for (const member of room.members) {
+      events.introduced(member.peer, member, newcomer, false);
+      events.introduced(peer, newcomer, member, true);
+    }
+    this.#members.set(text, newcomer);
+    room.members.add(newcomer);
+    if (held === undefined) this.#held.set(peer, new Set([newcomer]));
+    else held.add(newcomer);
+  }
+
+  leave(peer: P, address: string): void {
+    const member = this.#members.get(address);
+    if (member === undefined || member.peer !== peer) {
+      return this.#events.refused(peer, "not-a-member", "leave", [address]);
+    }
+    this.#free(member);
+    const held = this.#held.get(peer)!;
+    held.delete(member);
+    if (held.size === 0) this.#held.delete(peer);
+    this.#events.left(peer, member);
+    this.#tellGone(member, "left");
+  }
+
+  signal(peer: P, from: string, to: string, tail: string): void {
+    const sender = this.#members.get(from);
+    if (sender === undefined || sender.peer !== peer) {
+      return this.#events.refused(peer, "not-a-member", "signal", [from, to]);
+    }
+    const receiver = this.#members.get(to);
+    if (receiver === undefined || receiver.room !== sender.room) {
+      return this.#events.refused(peer, "no-such-peer", "signal", [from, to]);
+    }
+    this.#events.signalled(receiver.peer, receiver, sender, tail);
+  }
+
+  remove(peer: P, reason: GoneReason): void {
+    const held = this.#held.get(peer);
+    if (held === undefined) return;
+    this.#held.delete(peer);
+    // All addresses first: nothing is told to an address whose holder is no longer there.
+    for (const member of held) this.#free(member);
+    for (const member of held) this.#tellGone(member, reason);
+  }
+
+  counts(): { rooms: number; addresses: number } {
+    return { rooms: this.#rooms.size, addresses: this.#members.size };
+  }
+
+  #free(member: Member<P>): void {
+    this.#members.delete(member.text);
+    member.room.members.delete(member);
+    if (member.room.members.size === 0) this.#rooms.delete(member.room.name);
+  }
+
+  #tellGone(departed: Member<P>, reason: GoneReason): void {
+    for (const member of departed.room.members) this.#events.gone(member.peer, member, departed, reason);
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * The contract between sessions and whatever keeps the rooms: memory today, a cluster's database some day.
+ *
+ * Commands go down and return nothing; every outcome, a refusal too, comes back as an event. So a store may
+ * carry a command out at once or later.
+ *
+ * Ordering: the commands of one peer take effect in the order in which they were given. The events of one
+ * peer are sent in the order in which they came to be; all events of one command come before those of the
+ * next that touches the same room. Atomicity: a join or a departure is seen by all members of a room at the
+ * same point of their streams of events, so that for every pair there is one `introduced` on each side, and
+ * later one `gone` on the side that stays.
+ */
+
+import type { ErrorCode, GoneReason } from "../codes.ts";
+
+/** A name that a peer holds in a room: `room:ident`. Unique; free again as soon as its holder departs. */
+export interface Address {
+  readonly text: string;
+  /** The text as a JSON string, made once: it stands in every relayed signal. */
+  readonly quoted: string;
+}
+
+/** `P` is what stands for a peer, a session; the store only compares it. */
+export interface RoomStore<P> {
+  /**
+   * Takes the address and introduces it to all members in the order in which they joined; the newcomer is the
+   * initiator of every pair. Events: `joined`, then for each member `introduced` to the member and `introduced`
+   * to the newcomer. Refused with `ident-taken`, `room-full`, `too-many-addresses`, `unavailable`.
+   */
+  join(peer: P, ident: string, room: string): void;
+
+  /** Frees the address. Events: `left`, then `gone` to every member that stays. Refused with `not-a-member`. */
+  leave(peer: P, address: string): void;
+
+  /**
+   * Carries `tail` to the holder of `to`. Event: `signalled`. Refused with `not-a-member` where the peer does
+   * not hold `from`, with `no-such-peer` where nobody holds `to` in the same room.
+   */
+  signal(peer: P, from: string, to: string, tail: string): void;
+
+  /** Frees all addresses of a peer that is no longer there. Events: `gone` to every member that stays. */
+  remove(peer: P, reason: GoneReason): void;
+
+  /** How many rooms have members, and how many members there are. */
+  counts(): { readonly rooms: number; readonly addresses: number };
+}
+
+/** What a store tells about `peer`, who holds `own`. A receiver must not call the store back from within. */
+export interface RoomEvents<P> {
+  joined(peer: P, own: Address): void;
+  introduced(peer: P, own: Address, other: Address, initiator: boolean): void;
+  signalled(peer: P, own: Address, other: Address, tail: string): void;
+  left(peer: P, own: Address): void;
+  gone(peer: P, own: Address, other: Address, reason: GoneReason): void;
+  refused(peer: P, code: ErrorCode, call: "join" | "leave" | "signal", about: readonly string[]): void;
+}

@@ -1,0 +1,263 @@
+/** One socket: what it says is decoded, limited and handed to the rooms; what the rooms answer is sent. */
+
+import { CloseCode, type GoneReason } from "./codes.ts";
+import { type SocketLimits, TokenBucket } from "./limits.ts";
+import type { Log } from "./log.ts";
+import { Outbox } from "./outbox.ts";
+import {
+  type ClientCall,
+  decode,
+  encodeError,
+  encodeGone,
+  encodeGoodbye,
+  encodeIce,
+  encodeIdent,
+  encodeJoined,
+  encodeLeft,
+  encodeSignal,
+  encodeStun,
+  encodeWelcome,
+  type IceServer,
+  PONG,
+  type Refusal,
+  type Version,
+  type Welcome,
+} from "./protocol/codec.ts";
+import { freshIdent } from "./protocol/ident.ts";
+import type { RoomEvents, RoomStore } from "./rooms/store.ts";
+import type { Tally } from "./tally.ts";
+
+/** ICE servers for one client, and how long their credentials last. */
+export interface IceOffer {
+  readonly iceServers: readonly IceServer[];
+  readonly iceTtlSeconds?: number;
+}
+
+/** What all sessions of a server share. */
+export interface SessionContext {
+  readonly rooms: RoomStore<Session>;
+  readonly limits: SocketLimits;
+  /** What `welcome` tells, but for the ICE servers. */
+  readonly welcome: Omit<Welcome, "iceServers" | "iceTtlSeconds">;
+  readonly log: Log;
+  /** Counts what is refused, by its code. */
+  readonly refusals: Tally;
+  /** Milliseconds; only differences matter. */
+  readonly now: () => number;
+}
+
+/** What belongs to one client. */
+export interface Client {
+  readonly socket: WebSocket;
+  readonly version: Version;
+  /** ICE servers for this client, with fresh credentials at each call. */
+  readonly ice: () => IceOffer;
+  /** Called once, when the socket is closed for good. */
+  readonly onClosed: (session: Session) => void;
+}
+
+/** A client that breaks limits may do so that many times at once, and this often per second in the long run. */
+const STRIKES = 200;
+const STRIKES_PER_SECOND = 1;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/**
+ * Handles the events of one server-side WebSocket. It listens with itself as the listener object, which spares a
+ * closure per event and socket.
+ */
+export class Session implements EventListenerObject {
+  readonly #client: Client;
+  readonly #context: SessionContext;
+  readonly #outbox: Outbox;
+  readonly #calls: TokenBucket;
+  readonly #joins: TokenBucket;
+  readonly #strikes: TokenBucket;
+  /** Whether calls are taken: until the socket closes or is told to. */
+  #open = true;
+  #closed = false;
+
+  constructor(client: Client, context: SessionContext) {
+    const { socket } = client;
+    const { limits } = context;
+    this.#client = client;
+    this.#context = context;
+    const now = context.now();
+    this.#calls = new TokenBucket(limits.callBurst, now);
+    this.#joins = new TokenBucket(limits.joinBurst, now);
+    this.#strikes = new TokenBucket(STRIKES, now);
+    this.#outbox = new Outbox(socket, limits.maxQueueBytes, () => {
+      context.refusals.count("slow-reader");
+      this.close(CloseCode.overloaded, "too slow a reader");
+    });
+    if (client.version === 3) socket.addEventListener("open", this);
+    socket.addEventListener("message", this);
+    socket.addEventListener("close", this);
+    socket.addEventListener("error", this);
+  }
+
+  handleEvent(event: Event): void {
+    switch (event.type) {
+      case "message":
+        return this.#onMessage((event as MessageEvent<string | ArrayBuffer>).data);
+      case "open":
+        return this.#outbox.send(encodeWelcome({ ...this.#context.welcome, ...this.#client.ice() }));
+      case "close":
+        return this.#onClosed(isTimeout(event as CloseEvent) ? "timeout" : "closed");
+      case "error":
+        // A close event follows, except where the handshake itself failed.
+        if (this.#client.socket.readyState === WebSocket.CONNECTING) this.#onClosed("closed");
+    }
+  }
+
+  /** Closes the socket behind what is queued, and frees its addresses at once. */
+  close(code: number, reason: string): void {
+    this.#depart("closed");
+    this.#client.socket.close(code, reason);
+  }
+
+  /** Tells the client that the server stops, and when to come back, and closes the socket. */
+  dismiss(retryAfterMs: number): void {
+    if (!this.#open) return;
+    if (this.#client.version === 3) this.#outbox.send(encodeGoodbye("shutdown", retryAfterMs));
+    this.close(CloseCode.restart, "the server restarts");
+  }
+
+  /**
+   * Frees the addresses of a peer that the runtime has given up. Its close event comes only after its close frame
+   * has been written, which takes many minutes where the network swallows what is sent.
+   */
+  buryIfDead(): void {
+    if (this.#open && this.#client.socket.readyState !== WebSocket.OPEN) this.#depart("timeout");
+  }
+
+  /** How rooms reach the sessions. */
+  static readonly roomEvents: RoomEvents<Session> = {
+    joined(session, own) {
+      session.#context.log.debug("{address} joined", { address: own.text });
+      session.#outbox.send(encodeJoined(own.quoted));
+    },
+    introduced(session, own, other, initiator) {
+      session.#outbox.send(encodeStun(own.quoted, other.quoted, initiator));
+    },
+    signalled(session, own, other, tail) {
+      session.#outbox.send(encodeSignal(own.quoted, other.quoted, tail));
+    },
+    left(session, own) {
+      session.#context.log.debug("{address} left", { address: own.text });
+      session.#outbox.send(encodeLeft(own.quoted));
+    },
+    gone(session, own, other, reason) {
+      if (session.#client.version === 3) session.#outbox.send(encodeGone(own.quoted, other.quoted, reason));
+    },
+    refused(session, code, call, about) {
+      session.#refuse({ code, call, about });
+    },
+  };
+
+  #onMessage(data: string | ArrayBuffer): void {
+    if (!this.#open) return;
+    const { limits, now } = this.#context;
+    if (isLarger(data, limits.maxMessageBytes)) {
+      this.#refuse({ code: "too-large", about: [] });
+      return this.close(CloseCode.tooLarge, `messages may have ${limits.maxMessageBytes} bytes`);
+    }
+    const text = typeof data === "string" ? data : decodeUtf8(data);
+    if (text === undefined) return this.#refuse({ code: "bad-json", about: [] });
+
+    const call = decode(text, this.#client.version);
+    const allowed = this.#calls.take(limits.callRate, limits.callBurst, now) &&
+      (call.call !== "join" || this.#joins.take(limits.joinRate, limits.joinBurst, now));
+    if (allowed) this.#carryOut(call);
+    else this.#strike(call);
+  }
+
+  #carryOut(call: ClientCall): void {
+    const { rooms } = this.#context;
+    switch (call.call) {
+      case "signal":
+        return rooms.signal(this, call.from, call.to, call.tail);
+      case "ident":
+        return this.#outbox.send(encodeIdent(freshIdent()));
+      case "join":
+        return rooms.join(this, call.ident, call.room);
+      case "leave":
+        return rooms.leave(this, call.address);
+      case "ping":
+        return this.#outbox.send(PONG);
+      case "ice": {
+        const { iceServers, iceTtlSeconds } = this.#client.ice();
+        return this.#outbox.send(encodeIce(iceServers, iceTtlSeconds));
+      }
+      case "refused":
+        return this.#refuse(call.refusal);
+    }
+  }
+
+  /** Version 2 has no word for it: there the call is passed over. */
+  #refuse(refusal: Refusal): void {
+    this.#context.refusals.count(refusal.code);
+    if (this.#client.version === 3) this.#outbox.send(encodeError(refusal));
+  }
+
+  #onClosed(reason: GoneReason): void {
+    // The runtime dispatches a second close event where a ping was not answered.
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#depart(reason);
+    this.#client.onClosed(this);
+  }
+
+  #strike(call: ClientCall): void {
+    this.#refuse({ ...describe(call), code: "rate-limited" });
+    if (!this.#strikes.take(STRIKES_PER_SECOND, STRIKES, this.#context.now)) {
+      this.#context.refusals.count("flood");
+      this.close(CloseCode.policy, "too many calls, again and again");
+    }
+  }
+
+  #depart(reason: GoneReason): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#outbox.close();
+    this.#context.rooms.remove(this, reason);
+  }
+}
+
+/** The runtime says so of a peer that did not answer a ping, and of nothing else. */
+function isTimeout(event: CloseEvent): boolean {
+  return event.code === 1001 && !event.wasClean;
+}
+
+function isLarger(data: string | ArrayBuffer, maxBytes: number): boolean {
+  if (typeof data !== "string") return data.byteLength > maxBytes;
+  // A UTF-16 code unit takes one to three bytes: mostly the length alone decides.
+  if (data.length > maxBytes) return true;
+  return data.length * 3 > maxBytes && encoder.encode(data).length > maxBytes;
+}
+
+/** `undefined` where the bytes are not UTF-8. */
+function decodeUtf8(bytes: ArrayBuffer): string | undefined {
+  try {
+    return decoder.decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+/** A call's name and what it is about, as an error repeats it. */
+function describe(call: ClientCall): Pick<Refusal, "call" | "about"> {
+  switch (call.call) {
+    case "refused":
+      return call.refusal;
+    case "join":
+      return { call: call.call, about: [call.ident, call.room] };
+    case "signal":
+      return { call: call.call, about: [call.from, call.to] };
+    case "leave":
+      return { call: call.call, about: [call.address] };
+    default:
+      return { call: call.call, about: [] };
+  }
+}

@@ -1,0 +1,155 @@
+/**
+ * signal: a rendezvous server for WebRTC peers. Read the options, start, serve until a signal comes, drain, stop.
+ */
+
+import { Admission } from "./lib/admission.ts";
+import { cameByTls, clientAddress, clientKey, isUntrustedProxy } from "./lib/client_address.ts";
+import { type Config, help, parse, UsageError, VARIABLES, VERSION } from "./lib/config.ts";
+import { explain, readNamedFile } from "./lib/failures.ts";
+import { admissionFault, chooseSubprotocol, handshakeFault, wantsWebSocket } from "./lib/http/handshake.ts";
+import { askHealth } from "./lib/http/healthcheck.ts";
+import { type Health, refusal, respond } from "./lib/http/routes.ts";
+import { Hub } from "./lib/hub.ts";
+import { configureLog, log } from "./lib/log.ts";
+import { listenOn, readableVariables, terminationSignal } from "./lib/process.ts";
+import { Tally } from "./lib/tally.ts";
+
+/** A server that runs. */
+export interface Server {
+  /** The port that it listens on. */
+  readonly port: number;
+  /** What `/healthz` tells at the moment. */
+  health(): Health;
+  /** Takes no new sockets, closes the open ones behind what is queued, and stops: within `drain` seconds. */
+  drain(): Promise<void>;
+}
+
+const REFUSALS_INTERVAL_SECONDS = 10;
+
+/** Starts a server; it listens when this returns. Throws where it can't: see `explain`. */
+export function start(config: Config): Server {
+  const now = () => performance.now();
+  const startedAt = now();
+  const refusals = new Tally();
+  const admission = new Admission(config, now);
+  const server = `signal/${VERSION}`;
+  const hub = new Hub({ limits: config, server, keepalive: config.keepalive, log, refusals, now });
+  const health = (): Health => ({
+    status: hub.draining ? "draining" : "ok",
+    version: VERSION,
+    uptimeSeconds: Math.floor((now() - startedAt) / 1000),
+    ...hub.counts(),
+  });
+
+  function upgrade(request: Request, connection: string): Response {
+    const client = clientKey(clientAddress(connection, request.headers, config.trustProxy));
+    const fault = handshakeFault(request, config.allowOrigin, hub.draining) ??
+      admissionFault(admission, client);
+    if (fault) {
+      refusals.count(fault.code);
+      return refusal(fault.status, fault.sentence, fault.headers);
+    }
+    const { version, protocol } = chooseSubprotocol(request.headers.get("sec-websocket-protocol"));
+    // Half of the idle timeout passes before the runtime pings, the other half before it gives the peer up.
+    const { socket, response } = Deno.upgradeWebSocket(request, { idleTimeout: 2 * config.keepalive });
+    // Not by the option `protocol`: it throws where the client lists its subprotocols without spaces.
+    if (protocol !== undefined) response.headers.set("sec-websocket-protocol", protocol);
+    hub.accept({
+      socket,
+      version,
+      ice: () => ({ iceServers: [] }),
+      onClosed: () => admission.release(client),
+    });
+    return response;
+  }
+
+  let warned = false;
+  function handle(request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>): Response {
+    const connection = info.remoteAddr.hostname;
+    if (!warned && isUntrustedProxy(connection, request.headers, config.trustProxy)) {
+      warned = true;
+      log.warn(
+        "Requests from {address} name other clients. That is not believed, so they all share the limits of one. " +
+          "If it is your proxy, start with --trust-proxy {address}.",
+        { address: connection },
+      );
+    }
+    if (wantsWebSocket(request)) return upgrade(request, connection);
+    return respond(
+      request,
+      tls !== undefined || cameByTls(connection, request.headers, config.trustProxy),
+      health(),
+    );
+  }
+
+  const tls = config.tlsCert === undefined ? undefined : {
+    cert: readNamedFile("tls-cert", config.tlsCert),
+    key: readNamedFile("tls-key", config.tlsKey!),
+  };
+  const abort = new AbortController();
+  const listen = (hostname: string) =>
+    Deno.serve({ hostname, port: config.port, signal: abort.signal, onListen: () => {}, ...tls }, handle);
+  const http = listenOn(config.host, listen);
+  const { port } = http.addr;
+  const logRefusals = setInterval(() => {
+    const counts = refusals.flush();
+    if (counts) log.info("refused in {seconds} s: {counts}", { seconds: REFUSALS_INTERVAL_SECONDS, counts });
+  }, REFUSALS_INTERVAL_SECONDS * 1000);
+  const url = `${tls ? "wss" : "ws"}://localhost:${port}`;
+  log.info(`signal ${VERSION} listens on ${url}`, { version: VERSION, url });
+
+  async function drain(): Promise<void> {
+    if (hub.draining) return;
+    log.info("stopping, with {sockets} sockets open", hub.counts());
+    const deadline = setTimeout(() => abort.abort(), config.drain * 1000);
+    hub.drain().then(() => http.shutdown());
+    await http.finished;
+    clearTimeout(deadline);
+    clearInterval(logRefusals);
+    hub.dispose();
+    const { sockets } = hub.counts();
+    if (sockets > 0) log.warn("{sockets} sockets did not close in time", { sockets });
+    log.info("stopped");
+  }
+
+  return { port, health, drain };
+}
+
+/** Prints how the server is that runs with this configuration. */
+async function healthcheck(config: Config): Promise<number> {
+  try {
+    const cert = config.tlsCert === undefined ? undefined : readNamedFile("tls-cert", config.tlsCert);
+    const status = await askHealth({ host: config.host, port: config.port, cert });
+    console.log(status);
+    return / 200 /.test(status) ? 0 : 1;
+  } catch (error) {
+    console.error(`No answer on port ${config.port} (--port, PORT): ${(error as Error).message}`);
+    return 1;
+  }
+}
+
+/** Resolves with the exit status: 0, 1 where something failed, 2 where the options are wrong. */
+async function main(): Promise<number> {
+  let config: Config | undefined;
+  try {
+    const command = parse(Deno.args, readableVariables(VARIABLES));
+    config = command.config;
+    if (command.name === "help") return console.log(help()), 0;
+    if (command.name === "version") return console.log(VERSION), 0;
+    if (command.name === "healthcheck") return await healthcheck(config);
+    configureLog(config.logLevel, config.logFormat);
+    const server = start(config);
+    await terminationSignal();
+    // A second signal ends at once.
+    terminationSignal().then(() => Deno.exit(1));
+    await server.drain();
+    return 0;
+  } catch (error) {
+    const message = error instanceof UsageError ? error.message : config && explain(error, config);
+    if (message === undefined) throw error;
+    console.error(`signal: ${message}`);
+    return error instanceof UsageError ? 2 : 1;
+  }
+}
+
+if (import.meta.main) Deno.exit(await main());
