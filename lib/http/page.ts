@@ -2,8 +2,8 @@
 
 import template from "./page.html" with { type: "text" };
 
-/** A value of the Content-Security-Policy: the page's own style and nothing else. */
-export const PAGE_POLICY = `default-src 'none'; style-src 'sha256-${await styleHash()}'; ` +
+/** A Content-Security-Policy: the page's own style, and the WebSocket that its reader may open by hand. */
+export const PAGE_POLICY = `default-src 'none'; style-src 'sha256-${await styleHash()}'; connect-src 'self'; ` +
   "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /** The page at `/`. `address`: the `ws:` or `wss:` URL under which the reader has reached the server. */

@@ -1,0 +1,174 @@
+import fc from "fast-check";
+import { assert, assertEquals } from "../assert.ts";
+import { countElements } from "../../lib/protocol/json_array.ts";
+
+/** What `JSON.parse` makes of it: the number of elements, -1 for anything but an array, `undefined` for no JSON. */
+function parsed(text: string): number | undefined {
+  try {
+    const value = JSON.parse(text);
+    return Array.isArray(value) ? value.length : -1;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The scanner may give up, but what it says must be so. */
+function assertAgrees(text: string): void {
+  const count = countElements(text);
+  if (count !== -1) assertEquals(count, parsed(text), JSON.stringify(text));
+}
+
+Deno.test("arrays are counted", () => {
+  const counts: [string, number][] = [
+    ["[]", 0],
+    [" [ ] ", 0],
+    ["[1]", 1],
+    ['["signal","r:a","r:b",{"type":"offer","sdp":"v=0\\r\\n"}]', 4],
+    ['[[],{},[[]],{"a":[1,2]}]', 4],
+    ['[true,false,null,-0.5e+10,"\\u00e9\\"\\\\\\/\\b\\f\\n\\r\\t"]', 5],
+    ['\t[\n"é☃😀"\r, "a" ]', 2],
+    [`["${"x".repeat(40_000)}"]`, 1],
+    ["[".repeat(64) + "1" + "]".repeat(64), 1],
+  ];
+  for (const [text, count] of counts) assertEquals(countElements(text), count, text.slice(0, 80));
+});
+
+Deno.test("what is not an array in JSON is told apart", () => {
+  const wrong = [
+    "",
+    " ",
+    "1",
+    "{}",
+    '"[]"',
+    "null",
+    "[",
+    "]",
+    "[1",
+    "[1,]",
+    "[,1]",
+    "[1 2]",
+    "[1]]",
+    "[1] x",
+    "[[1]",
+    "[1}",
+    '[{"a":1]',
+    '[{"a"}]',
+    '[{"a":}]',
+    "[{1:2}]",
+    "[{,}]",
+    '[{"a":1,}]',
+    '["a]',
+    '["\n"]',
+    '["\u0000"]',
+    '["\u001f"]',
+    '["\\x"]',
+    '["\\u12g4"]',
+    '["\\u123"]',
+    '["\\"]',
+    "['a']",
+    "[01]",
+    "[+1]",
+    "[.5]",
+    "[1.]",
+    "[1e]",
+    "[1e+]",
+    "[-]",
+    "[--1]",
+    "[0x1]",
+    "[NaN]",
+    "[Infinity]",
+    "[tru]",
+    "[truex]",
+    "[nul]",
+    "[fals]",
+    "[True]",
+    "[undefined]",
+    "[1\u00a0]",
+    "\ufeff[]",
+    "[]\u0000",
+    "[1]\u0000",
+    "\u0000[]",
+    "[\u000b1]",
+    "[1,\u000c2]",
+    "[/**/]",
+  ];
+  for (const text of wrong) {
+    assertEquals(countElements(text), -1, JSON.stringify(text));
+    assert(!((parsed(text) ?? -1) >= 0), `${JSON.stringify(text)} is an array after all`);
+  }
+});
+
+Deno.test("a text behind a longer one does not see its remains", () => {
+  assertEquals(countElements(`["${"a".repeat(1000)}",2,3]`), 3);
+  assertEquals(countElements('["a'), -1);
+  assertEquals(countElements("[1"), -1);
+  assertEquals(countElements("[tru"), -1);
+  assertEquals(countElements("[fals"), -1);
+});
+
+Deno.test("what is too long or too deep to tell is left to JSON.parse", () => {
+  assertEquals(countElements(`["${"x".repeat(200_000)}"]`), -1);
+  assertEquals(
+    countElements("[".repeat(65) + "]".repeat(65)),
+    1,
+    "the innermost level is empty and opens nothing",
+  );
+  assertEquals(countElements("[".repeat(66) + "]".repeat(66)), -1);
+  // Near the end of the memory, at every distance to it: neither wrong nor out of bounds.
+  for (let length = 131_040; length < 131_080; length++) assertAgrees(`["${"x".repeat(length)}"]`);
+  for (let length = 43_680; length < 43_700; length++) assertAgrees(`["${"☃".repeat(length)}"]`);
+});
+
+Deno.test("every JSON array is counted right", () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.jsonValue({ maxDepth: 5 })),
+      fc.constantFrom(undefined, 1, "\t"),
+      (array, space) => {
+        assertEquals(countElements(JSON.stringify(array, null, space)), array.length);
+      },
+    ),
+    { numRuns: 5000 },
+  );
+});
+
+Deno.test("no damaged text is taken for an array that it isn't", () => {
+  const damaged = fc.tuple(
+    fc.array(fc.jsonValue({ maxDepth: 4 }), { minLength: 1 }).map((value) => JSON.stringify(value)),
+    fc.nat(),
+    fc.nat(3),
+    fc.string({ unit: fc.constantFrom(...'[]{},:"\\u0aeE+-.1tfnr \n\u0000\u001f\u0080é'), maxLength: 4 }),
+  ).map(([text, at, removed, added]) => {
+    const place = at % (text.length + 1);
+    return text.slice(0, place) + added + text.slice(place + removed);
+  });
+  fc.assert(fc.property(damaged, assertAgrees), { numRuns: 50_000 });
+});
+
+Deno.test("no text of JSON's own characters is taken for an array that it isn't", () => {
+  const soup = fc.string({ unit: fc.constantFrom(...'[]{},:"\\u0aeE+-.1 \ntrue'), maxLength: 24 }).map((s) =>
+    `[${s}]`
+  );
+  fc.assert(fc.property(soup, assertAgrees), { numRuns: 50_000 });
+});
+
+Deno.test("json_array.wasm is what its source makes", async () => {
+  const asc = await import("assemblyscript/asc");
+  const folder = new URL("../../lib/protocol/", import.meta.url);
+  const { tasks } = JSON.parse(await Deno.readTextFile(new URL("../../deno.json", folder)));
+  const [, options] = /json_array\.as\.ts (.*) -o /.exec(tasks.wasm.command)!;
+  const source = await Deno.readTextFile(new URL("json_array.as.ts", folder));
+  let built: Uint8Array | undefined;
+  const { error, stderr } = await asc.main(
+    ["lib/protocol/json_array.as.ts", ...options.split(" "), "-o", "out.wasm"],
+    {
+      readFile: (name: string) => name === "lib/protocol/json_array.as.ts" ? source : null,
+      writeFile: (name: string, content: Uint8Array | string) => {
+        if (name === "out.wasm") built = content as Uint8Array;
+      },
+      listFiles: () => [],
+    },
+  );
+  assertEquals(error, null, stderr.toString());
+  assertEquals(built, await Deno.readFile(new URL("json_array.wasm", folder)));
+});
