@@ -1,0 +1,148 @@
+import fc from "fast-check";
+import { assert, assertEquals } from "../assert.ts";
+import type { ErrorCode } from "../../lib/codes.ts";
+import { type ClientCall, decode, encodeError, encodeSignal, quote } from "../../lib/protocol/codec.ts";
+
+const refused = (code: ErrorCode, call?: string, ...about: string[]): ClientCall => ({
+  call: "refused",
+  refusal: { code, call, about },
+});
+
+Deno.test("every call is read", () => {
+  const calls: [string, ClientCall][] = [
+    ['["ident"]', { call: "ident" }],
+    ['["ident",1,{"further":"arguments"}]', { call: "ident" }],
+    ['["ping"]', { call: "ping" }],
+    ['["join","alice","r"]', { call: "join", ident: "alice", room: "r" }],
+    [' [ "join" , "a\\u006cice" , "a:b" ] ', { call: "join", ident: "alice", room: "a:b" }],
+    ['["signal","r:a","r:b",{"x":1}]', { call: "signal", from: "r:a", to: "r:b", tail: ',{"x":1}]' }],
+    ['["signal" , "r:a" ,"r:b" , null ] ', { call: "signal", from: "r:a", to: "r:b", tail: " , null ] " }],
+    ['["signal","r:\\"","r:\\u0062",0]', { call: "signal", from: 'r:"', to: "r:b", tail: ",0]" }],
+    ['["signal","r:\\\\","r:b",[","]]', { call: "signal", from: "r:\\", to: "r:b", tail: ',[","]]' }],
+    ['["signal","","","signal"]', { call: "signal", from: "", to: "", tail: ',"signal"]' }],
+  ];
+  for (const [text, call] of calls) {
+    assertEquals(decode(text, 2), call, text);
+    assertEquals(decode(text, 3), call, text);
+  }
+  assertEquals(decode('["leave","r:a"]', 3), { call: "leave", address: "r:a" });
+  assertEquals(decode('["ice"]', 3), { call: "ice" });
+});
+
+Deno.test("what can't be understood is refused with its code, and with nothing of its data", () => {
+  const faults: [string, ClientCall][] = [
+    ["", refused("bad-json")],
+    ["invalid json", refused("bad-json")],
+    ['["ping"', refused("bad-json")],
+    ['["signal","r:a","r:b",{"x":1}', refused("bad-json")],
+    ['["signal","r:a","r:b",\u0001]', refused("bad-json")],
+    ["{}", refused("bad-call")],
+    ["[]", refused("bad-call")],
+    ["null", refused("bad-call")],
+    ["[1]", refused("bad-call")],
+    ['["bogus","data"]', refused("bad-call", "bogus")],
+    ['["toString"]', refused("bad-call", "toString")],
+    ['["__proto__"]', refused("bad-call", "__proto__")],
+    ['["ping",1]', refused("bad-arguments", "ping")],
+    ['["join","a"]', refused("bad-arguments", "join")],
+    ['["join","a","r","x"]', refused("bad-arguments", "join")],
+    ['["join",1,"r"]', refused("bad-ident", "join", "r")],
+    ['["join","","r"]', refused("bad-ident", "join", "", "r")],
+    ['["join","a:b","r"]', refused("bad-ident", "join", "a:b", "r")],
+    ['["join","a\\u0000","r"]', refused("bad-ident", "join", "a\0", "r")],
+    ['["join","\\ud800","r"]', refused("bad-ident", "join", "\ud800", "r")],
+    ['["join","a",null]', refused("bad-room", "join", "a")],
+    ['["join","a",""]', refused("bad-room", "join", "a", "")],
+    ['["join","a","r\\n"]', refused("bad-room", "join", "a", "r\n")],
+    ['["signal","r:a","r:b"]', refused("bad-arguments", "signal", "r:a", "r:b")],
+    ['["signal","r:a","r:b",1,2]', refused("bad-arguments", "signal", "r:a", "r:b")],
+    ['["signal",1,"r:b","secret"]', refused("bad-arguments", "signal", "r:b")],
+  ];
+  for (const [text, call] of faults) assertEquals(decode(text, 2), call, text);
+  assertEquals(decode('["leave"]', 3), refused("bad-arguments", "leave"));
+  assertEquals(decode('["leave",7]', 3), refused("bad-arguments", "leave"));
+  assertEquals(decode('["ice",1]', 3), refused("bad-arguments", "ice"));
+});
+
+Deno.test("version 2 does not know the calls of version 3", () => {
+  assertEquals(decode('["leave","r:a"]', 2), refused("bad-call", "leave"));
+  assertEquals(decode('["ice"]', 2), refused("bad-call", "ice"));
+});
+
+Deno.test("names have their bounds", () => {
+  const join = (ident: string, room: string) => decode(JSON.stringify(["join", ident, room]), 2).call;
+  assertEquals(join("i".repeat(128), "r".repeat(256)), "join");
+  assertEquals(join("i".repeat(129), "r"), "refused");
+  assertEquals(join("i", "r".repeat(257)), "refused");
+  assertEquals(join("é☃😀", ":::"), "join");
+  for (const control of ["\u0000", "\u001f", "\u007f", "\u0085", "\u009f"]) {
+    assertEquals(join(control, "r"), "refused");
+  }
+});
+
+Deno.test("a refusal does not repeat more of a text than a name may have", () => {
+  const long = "x".repeat(10_000);
+  for (const message of [[long], ["join", long, long], ["signal", long, long]]) {
+    const call = decode(JSON.stringify(message), 3);
+    assert(call.call === "refused");
+    assert(encodeError(call.refusal).length < 1000);
+  }
+});
+
+Deno.test("whatever the form of a signal, the receiver gets its data as it was sent", () => {
+  const space = fc.string({ unit: fc.constantFrom(" ", "\t", "\n", "\r"), maxLength: 2 });
+  // Numbers that no double holds, duplicate keys, escapes: a round trip through values would change them.
+  const data = fc.oneof(
+    fc.jsonValue().map((value) => JSON.stringify(value)),
+    fc.constantFrom(
+      "1e999",
+      "-0",
+      "12345678901234567890",
+      '{"a":1,"a":2}',
+      '"\\u0041\\/"',
+      '{"__proto__":1}',
+      '"\\ud800"',
+    ),
+  );
+  const name = fc.string({ unit: "grapheme", maxLength: 8 });
+  fc.assert(
+    fc.property(name, name, data, fc.array(space, { minLength: 9, maxLength: 9 }), (from, to, data, s) => {
+      const text = `${s[0]}[${s[1]}"signal"${s[2]},${s[3]}${quote(from)}${s[4]},${s[5]}${quote(to)}${s[6]},${
+        s[7]
+      }${data}]${s[8]}`;
+      const call = decode(text, 2);
+      assert(call.call === "signal", text);
+      assertEquals([call.from, call.to], [from, to]);
+      const relayed = encodeSignal(quote(to), quote(from), call.tail);
+      assert(relayed.includes(data), relayed);
+      const [name, own, other, ...rest] = JSON.parse(relayed);
+      assertEquals([name, own, other, rest.length], ["signal", to, from, 1]);
+      assertEquals(JSON.stringify(rest[0]), JSON.stringify(JSON.parse(data)));
+    }),
+    { numRuns: 5000 },
+  );
+});
+
+Deno.test("no text makes the decoder throw or say anything but what JSON.parse would", () => {
+  const texts = fc.oneof(
+    fc.string({ unit: "binary" }),
+    fc.json().map((text) => `["signal","r:a","r:b",${text}]`),
+    fc.string({ unit: fc.constantFrom(...'[]{},:"\\u00 ') }).map((text) => `["signal","r:a","r:b",${text}]`),
+    fc.tuple(fc.constantFrom("signal", "join", "ident", "leave"), fc.array(fc.jsonValue())).map((m) =>
+      JSON.stringify(m.flat())
+    ),
+  );
+  fc.assert(
+    fc.property(texts, (text) => {
+      const call = decode(text, 3);
+      let valid = true;
+      try {
+        JSON.parse(text);
+      } catch {
+        valid = false;
+      }
+      assertEquals(call.call === "refused" && call.refusal.code === "bad-json", !valid, text);
+    }),
+    { numRuns: 20_000 },
+  );
+});
