@@ -60,6 +60,12 @@ export interface Client {
 const STRIKES = 200;
 const STRIKES_PER_SECOND = 1;
 
+/**
+ * Milliseconds. A message that arrives between a call of `WebSocket.close` and the writing of the close frame makes
+ * the runtime drop the connection without one; so those that are on their way are passed over first.
+ */
+const CLOSE_DELAY = 50;
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -77,6 +83,7 @@ export class Session implements EventListenerObject {
   /** Whether calls are taken: until the socket closes or is told to. */
   #open = true;
   #closed = false;
+  #closing: ReturnType<typeof setTimeout> | undefined;
 
   constructor(client: Client, context: SessionContext) {
     const { socket } = client;
@@ -111,16 +118,16 @@ export class Session implements EventListenerObject {
     }
   }
 
-  /** Closes the socket behind what is queued, and frees its addresses at once. */
+  /** Closes the socket behind what is queued. Its addresses are free at once, and it is not listened to any more. */
   close(code: number, reason: string): void {
+    if (!this.#open) return;
     this.#depart("closed");
-    this.#client.socket.close(code, reason);
+    this.#closing = setTimeout(() => this.#client.socket.close(code, reason), CLOSE_DELAY);
   }
 
   /** Tells the client that the server stops, and when to come back, and closes the socket. */
   dismiss(retryAfterMs: number): void {
-    if (!this.#open) return;
-    if (this.#client.version === 3) this.#outbox.send(encodeGoodbye("shutdown", retryAfterMs));
+    if (this.#open && this.#client.version === 3) this.#outbox.send(encodeGoodbye("shutdown", retryAfterMs));
     this.close(CloseCode.restart, "the server restarts");
   }
 
@@ -205,6 +212,7 @@ export class Session implements EventListenerObject {
     // The runtime dispatches a second close event where a ping was not answered.
     if (this.#closed) return;
     this.#closed = true;
+    clearTimeout(this.#closing);
     this.#depart(reason);
     this.#client.onClosed(this);
   }
