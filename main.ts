@@ -86,9 +86,16 @@ export function start(config: Config): Server {
     cert: readNamedFile("tls-cert", config.tlsCert),
     key: readNamedFile("tls-key", config.tlsKey!),
   };
+  const onError = (error: unknown) => {
+    log.error("a request failed: {error}", { error });
+    return refusal(500, "The server made a mistake.");
+  };
   const abort = new AbortController();
   const listen = (hostname: string) =>
-    Deno.serve({ hostname, port: config.port, signal: abort.signal, onListen: () => {}, ...tls }, handle);
+    Deno.serve(
+      { hostname, port: config.port, signal: abort.signal, onListen: () => {}, onError, ...tls },
+      handle,
+    );
   const http = listenOn(config.host, listen);
   const { port } = http.addr;
   const logRefusals = setInterval(() => {

@@ -5,7 +5,9 @@ export function originFault(pattern: string): string | undefined {
   if (pattern === "*") return undefined;
   if (/^\*\.[a-z0-9.-]+$/i.test(pattern)) return undefined;
   // A host name may hold an asterisk, as far as URLs are concerned.
-  if (!pattern.includes("*") && URL.canParse(pattern) && new URL(pattern).origin === pattern) return undefined;
+  if (!pattern.includes("*") && URL.canParse(pattern) && new URL(pattern).origin === pattern) {
+    return undefined;
+  }
   return "is neither an origin like https://app.example.org nor a pattern like *.example.org";
 }
 

@@ -3,7 +3,8 @@
 import template from "./page.html" with { type: "text" };
 
 /** A Content-Security-Policy: the page's own style, and the WebSocket that its reader may open by hand. */
-export const PAGE_POLICY = `default-src 'none'; style-src 'sha256-${await styleHash()}'; connect-src 'self'; ` +
+export const PAGE_POLICY =
+  `default-src 'none'; style-src 'sha256-${await styleHash()}'; connect-src 'self'; ` +
   "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /** The page at `/`. `address`: the `ws:` or `wss:` URL under which the reader has reached the server. */
@@ -39,7 +40,7 @@ export function notFoundPage(version: string): string {
 
 function fill(title: string, version: string, body: string): string {
   const values: Record<string, string> = { title, version, body };
-  return template.replace(/\{\{(\w+)\}\}/g, (_, name) => values[name]);
+  return template.replace(/%(\w+)%/g, (_, name) => values[name]);
 }
 
 function escapeHtml(text: string): string {

@@ -22,6 +22,8 @@ const SECURITY_HEADERS = {
 
 /** The page at `/`, the health at `/healthz`, a 404 page for the rest. `secure`: the client came by TLS. */
 export function respond(request: Request, secure: boolean, health: Health): Response {
+  // The runtime makes the URL from the Host header as it came.
+  if (!URL.canParse(request.url)) return refusal(400, "The header Host is not one.");
   const url = new URL(request.url);
   switch (url.pathname) {
     case "/":
