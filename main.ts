@@ -8,16 +8,22 @@ import { type Config, help, parse, UsageError, VARIABLES, VERSION } from "./lib/
 import { explain, readNamedFile } from "./lib/failures.ts";
 import { admissionFault, chooseSubprotocol, handshakeFault, wantsWebSocket } from "./lib/http/handshake.ts";
 import { askHealth } from "./lib/http/healthcheck.ts";
-import { type Health, refusal, respond } from "./lib/http/routes.ts";
+import { respondIce } from "./lib/http/ice.ts";
+import { refusal } from "./lib/http/responses.ts";
+import { type Health, respond } from "./lib/http/routes.ts";
 import { Hub } from "./lib/hub.ts";
+import { openIce } from "./lib/ice/service.ts";
 import { configureLog, log } from "./lib/log.ts";
 import { listenOn, readableVariables, terminationSignal } from "./lib/process.ts";
+import { freshIdent } from "./lib/protocol/ident.ts";
 import { Tally } from "./lib/tally.ts";
 
 /** A server that runs. */
 export interface Server {
   /** The port that it listens on. */
   readonly port: number;
+  /** The UDP ports on which it answers STUN. */
+  readonly stunPorts: readonly number[];
   /** What `/healthz` tells at the moment. */
   health(): Health;
   /** Takes no new sockets, closes the open ones behind what is queued, and stops: within `drain` seconds. */
@@ -26,23 +32,63 @@ export interface Server {
 
 const REFUSALS_INTERVAL_SECONDS = 10;
 
+const UNTRUSTED_PROXY =
+  "Requests from {address} name other clients. That is not believed, so they all share the limits of one. " +
+  "If it is your proxy, start with --trust-proxy {address}.";
+
 /** Starts a server; it listens when this returns. Throws where it can't: see `explain`. */
 export function start(config: Config): Server {
+  const tls = config.tlsCert === undefined ? undefined : {
+    cert: readNamedFile("tls-cert", config.tlsCert),
+    key: readNamedFile("tls-key", config.tlsKey!),
+  };
+  const turnSecret = config.turnSecretFile && readNamedFile("turn-secret-file", config.turnSecretFile).trim();
   const now = () => performance.now();
   const startedAt = now();
+
+  const abort = new AbortController();
+  const tcp = { port: config.port, signal: abort.signal, onListen: () => {}, onError, ...tls };
+  const http = listenOn(config.host, (hostname) => Deno.serve({ hostname, ...tcp }, handle));
+  const { port } = http.addr;
+  const url = `${tls ? "wss" : "ws"}://localhost:${port}`;
+  log.info(`signal ${VERSION} listens on ${url}`, { version: VERSION, url });
+
   const refusals = new Tally();
   const admission = new Admission(config, now);
+  const ice = openIce(config, { port, turnSecret, log, now });
   const server = `signal/${VERSION}`;
   const hub = new Hub({ limits: config, server, keepalive: config.keepalive, log, refusals, now });
-  const health = (): Health => ({
-    status: hub.draining ? "draining" : "ok",
-    version: VERSION,
-    uptimeSeconds: Math.floor((now() - startedAt) / 1000),
-    ...hub.counts(),
-  });
+  const logRefusals = setInterval(() => {
+    const counts = refusals.flush();
+    if (counts) log.info("refused in {seconds} s: {counts}", { seconds: REFUSALS_INTERVAL_SECONDS, counts });
+  }, REFUSALS_INTERVAL_SECONDS * 1000);
+  let warnedOfProxy = false;
 
-  function upgrade(request: Request, connection: string): Response {
-    const client = clientKey(clientAddress(connection, request.headers, config.trustProxy));
+  function handle(request: Request, { remoteAddr }: Deno.ServeHandlerInfo<Deno.NetAddr>): Response {
+    const { headers } = request;
+    const connection = remoteAddr.hostname;
+    if (!warnedOfProxy && isUntrustedProxy(connection, headers, config.trustProxy)) {
+      warnedOfProxy = true;
+      log.warn(UNTRUSTED_PROXY, { address: connection });
+    }
+    const address = clientAddress(connection, headers, config.trustProxy);
+    if (wantsWebSocket(request)) return upgrade(request, address);
+    return respond(request, {
+      secure: tls !== undefined || cameByTls(connection, headers, config.trustProxy),
+      health: health(),
+      ice: ice.endpoint
+        ? (request, { hostname }) =>
+          respondIce(request, {
+            origins: config.allowOrigin,
+            take: () => ice.take(address),
+            offer: () => ice.offer(hostname, freshIdent()),
+          })
+        : undefined,
+    });
+  }
+
+  function upgrade(request: Request, address: string): Response {
+    const client = clientKey(address);
     const fault = handshakeFault(request, config.allowOrigin, hub.draining) ??
       admissionFault(admission, client);
     if (fault) {
@@ -54,60 +100,35 @@ export function start(config: Config): Server {
     const { socket, response } = Deno.upgradeWebSocket(request, { idleTimeout: 2 * config.keepalive });
     // Not by the option `protocol`: it throws where the client lists its subprotocols without spaces.
     if (protocol !== undefined) response.headers.set("sec-websocket-protocol", protocol);
+    const { hostname } = new URL(request.url);
     hub.accept({
       socket,
       version,
-      ice: () => ({ iceServers: [] }),
+      ice: (ident) => ice.offer(hostname, ident),
       onClosed: () => admission.release(client),
     });
     return response;
   }
 
-  let warned = false;
-  function handle(request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>): Response {
-    const connection = info.remoteAddr.hostname;
-    if (!warned && isUntrustedProxy(connection, request.headers, config.trustProxy)) {
-      warned = true;
-      log.warn(
-        "Requests from {address} name other clients. That is not believed, so they all share the limits of one. " +
-          "If it is your proxy, start with --trust-proxy {address}.",
-        { address: connection },
-      );
-    }
-    if (wantsWebSocket(request)) return upgrade(request, connection);
-    return respond(
-      request,
-      tls !== undefined || cameByTls(connection, request.headers, config.trustProxy),
-      health(),
-    );
-  }
-
-  const tls = config.tlsCert === undefined ? undefined : {
-    cert: readNamedFile("tls-cert", config.tlsCert),
-    key: readNamedFile("tls-key", config.tlsKey!),
-  };
-  const onError = (error: unknown) => {
+  function onError(error: unknown): Response {
     log.error("a request failed: {error}", { error });
     return refusal(500, "The server made a mistake.");
-  };
-  const abort = new AbortController();
-  const listen = (hostname: string) =>
-    Deno.serve(
-      { hostname, port: config.port, signal: abort.signal, onListen: () => {}, onError, ...tls },
-      handle,
-    );
-  const http = listenOn(config.host, listen);
-  const { port } = http.addr;
-  const logRefusals = setInterval(() => {
-    const counts = refusals.flush();
-    if (counts) log.info("refused in {seconds} s: {counts}", { seconds: REFUSALS_INTERVAL_SECONDS, counts });
-  }, REFUSALS_INTERVAL_SECONDS * 1000);
-  const url = `${tls ? "wss" : "ws"}://localhost:${port}`;
-  log.info(`signal ${VERSION} listens on ${url}`, { version: VERSION, url });
+  }
+
+  function health(): Health {
+    return {
+      status: hub.draining ? "draining" : "ok",
+      version: VERSION,
+      uptimeSeconds: Math.floor((now() - startedAt) / 1000),
+      ...hub.counts(),
+      stunAnswers: ice.stunAnswers(),
+    };
+  }
 
   async function drain(): Promise<void> {
     if (hub.draining) return;
     log.info("stopping, with {sockets} sockets open", hub.counts());
+    ice.close();
     const deadline = setTimeout(() => abort.abort(), config.drain * 1000);
     hub.drain().then(() => http.shutdown());
     await http.finished;
@@ -119,7 +140,7 @@ export function start(config: Config): Server {
     log.info("stopped");
   }
 
-  return { port, health, drain };
+  return { port, stunPorts: ice.stunPorts, health, drain };
 }
 
 /** Prints how the server is that runs with this configuration. */

@@ -3,6 +3,8 @@
 import manifest from "../deno.json" with { type: "json" };
 import { parseRange, type TrustedProxies } from "./client_address.ts";
 import { closest, parseFlags } from "./flags.ts";
+import { STUN_LIMITS } from "./ice/server.ts";
+import { iceUrlFault } from "./ice/turn.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "./log.ts";
 import { originFault } from "./origin.ts";
 
@@ -61,6 +63,22 @@ function oneOf<const T extends string>(words: readonly T[]): (text: string) => T
   };
 }
 
+function stunPort(text: string): number | "off" {
+  if (text === "off") return text;
+  if (!/^\d+$/.test(text) || Number(text) > 65535) {
+    throw new Fault("is neither a port from 0 to 65535 nor off");
+  }
+  return Number(text);
+}
+
+function urlOf(...schemes: Parameters<typeof iceUrlFault>[1]): (text: string) => string[] {
+  return (text) => {
+    const fault = iceUrlFault(text, schemes);
+    if (fault) throw new Fault(`can't be used: ${fault}`);
+    return [text];
+  };
+}
+
 function text(what: string): (text: string) => string {
   return (text) => {
     if (text.trim() === "") throw new Fault(`is empty, but should be ${what}`);
@@ -107,6 +125,70 @@ export const OPTIONS = {
     help: "private key (PEM) of the certificate",
     default: undefined,
     read: text("a file"),
+  }),
+  "stun-port": option<number | "off" | undefined>({
+    heading: "STUN and TURN, which clients need to get through firewalls",
+    env: "SIGNAL_STUN_PORT",
+    value: "NUMBER",
+    help: "UDP port of the STUN server, or off; not given: the same number as the TCP port",
+    default: undefined,
+    read: stunPort,
+  }),
+  "stun-second-port": option<number | "off">({
+    env: "SIGNAL_STUN_SECOND_PORT",
+    value: "NUMBER",
+    help: "another UDP port for STUN: asked on both, a client learns how its NAT maps",
+    default: "off",
+    read: stunPort,
+  }),
+  "public-host": option<string | undefined>({
+    env: "SIGNAL_PUBLIC_HOST",
+    value: "HOST",
+    help: "name or address at which clients reach STUN; not given: the one in their request",
+    default: undefined,
+    read: (host) => {
+      if (iceUrlFault(`stun:${host}`, ["stun"]) || /:\d+$/.test(host) && !host.includes("]")) {
+        throw new Fault("is not a host name or address (IPv6 in brackets), without a port");
+      }
+      return host;
+    },
+  }),
+  "stun-url": option<readonly string[]>({
+    env: "SIGNAL_STUN_URL",
+    value: "URL",
+    help: "further STUN servers to tell clients of, such as stun:stun.example.org:3478",
+    default: [],
+    list: true,
+    read: urlOf("stun", "stuns"),
+  }),
+  "turn-url": option<readonly string[]>({
+    env: "SIGNAL_TURN_URL",
+    value: "URL",
+    help: "TURN servers to tell clients of, such as turn:turn.example.org:3478?transport=udp",
+    default: [],
+    list: true,
+    read: urlOf("turn", "turns"),
+  }),
+  "turn-secret-file": option<string | undefined>({
+    env: "SIGNAL_TURN_SECRET_FILE",
+    value: "FILE",
+    help: "file with the secret that the TURN servers know too (coturn: static-auth-secret)",
+    default: undefined,
+    read: text("a file"),
+  }),
+  "turn-ttl": option({
+    env: "SIGNAL_TURN_TTL",
+    value: "SECONDS",
+    help: "for how long TURN credentials are good",
+    default: 21_600,
+    read: wholeNumber(60, 2_592_000),
+  }),
+  "ice-endpoint": option({
+    env: "SIGNAL_ICE_ENDPOINT",
+    value: "WHEN",
+    help: "whether GET /ice tells the servers to clients of version 2: auto (with TURN only), on, off",
+    default: "auto" as "auto" | "on" | "off",
+    read: oneOf(["auto", "on", "off"]),
   }),
   "log-level": option({
     heading: "What to log",
@@ -256,6 +338,41 @@ export const OPTIONS = {
     default: 128,
     read: wholeNumber(1, MAX_COUNT),
   }),
+  "ice-rate": option({
+    env: "SIGNAL_ICE_RATE",
+    value: "NUMBER",
+    help: "requests for GET /ice of one client address per second, in the long run",
+    default: 1,
+    read: positiveNumber(MAX_RATE),
+  }),
+  "ice-burst": option({
+    env: "SIGNAL_ICE_BURST",
+    value: "NUMBER",
+    help: "requests for GET /ice of one client address that may come at once",
+    default: 20,
+    read: wholeNumber(1, MAX_COUNT),
+  }),
+  "stun-rate": option({
+    env: "SIGNAL_STUN_RATE",
+    value: "NUMBER",
+    help: "STUN answers to one address (IPv6: to one /64) per second, in the long run",
+    default: STUN_LIMITS.ratePerSource,
+    read: positiveNumber(MAX_RATE),
+  }),
+  "stun-burst": option({
+    env: "SIGNAL_STUN_BURST",
+    value: "NUMBER",
+    help: "STUN answers to one address that may go out at once",
+    default: STUN_LIMITS.burst,
+    read: wholeNumber(1, MAX_COUNT),
+  }),
+  "stun-total-rate": option({
+    env: "SIGNAL_STUN_TOTAL_RATE",
+    value: "NUMBER",
+    help: "datagrams per second that the STUN server reads in all",
+    default: STUN_LIMITS.ratePerServer,
+    read: positiveNumber(MAX_COUNT),
+  }),
 } as const;
 
 type Flag = keyof typeof OPTIONS;
@@ -322,6 +439,12 @@ export function parse(
   if ((checked.tlsCert === undefined) !== (checked.tlsKey === undefined)) {
     const [given, missing] = checked.tlsCert ? ["--tls-cert", "--tls-key"] : ["--tls-key", "--tls-cert"];
     throw new UsageError(`${given} is given without ${missing}: TLS needs both.`);
+  }
+  if ((checked.turnUrl.length > 0) !== (checked.turnSecretFile !== undefined)) {
+    const [given, missing] = checked.turnSecretFile
+      ? ["--turn-secret-file", "--turn-url"]
+      : ["--turn-url", "--turn-secret-file"];
+    throw new UsageError(`${given} is given without ${missing}: credentials for TURN need both.`);
   }
   // --help wins over anything else that is asked for.
   const name = (["help", "version", "healthcheck"] as const).find((name) => flags.switches.has(name)) ??

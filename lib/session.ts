@@ -1,6 +1,7 @@
 /** One socket: what it says is decoded, limited and handed to the rooms; what the rooms answer is sent. */
 
 import { CloseCode, type GoneReason } from "./codes.ts";
+import type { IceOffer } from "./ice/turn.ts";
 import { type SocketLimits, TokenBucket } from "./limits.ts";
 import type { Log } from "./log.ts";
 import { Outbox } from "./outbox.ts";
@@ -17,7 +18,6 @@ import {
   encodeSignal,
   encodeStun,
   encodeWelcome,
-  type IceServer,
   PONG,
   type Refusal,
   type Version,
@@ -27,18 +27,12 @@ import { freshIdent } from "./protocol/ident.ts";
 import type { RoomEvents, RoomStore } from "./rooms/store.ts";
 import type { Tally } from "./tally.ts";
 
-/** ICE servers for one client, and how long their credentials last. */
-export interface IceOffer {
-  readonly iceServers: readonly IceServer[];
-  readonly iceTtlSeconds?: number;
-}
-
 /** What all sessions of a server share. */
 export interface SessionContext {
   readonly rooms: RoomStore<Session>;
   readonly limits: SocketLimits;
   /** What `welcome` tells, but for the ICE servers. */
-  readonly welcome: Omit<Welcome, "iceServers" | "iceTtlSeconds">;
+  readonly welcome: Omit<Welcome, keyof IceOffer>;
   readonly log: Log;
   /** Counts what is refused, by its code. */
   readonly refusals: Tally;
@@ -50,8 +44,8 @@ export interface SessionContext {
 export interface Client {
   readonly socket: WebSocket;
   readonly version: Version;
-  /** ICE servers for this client, with fresh credentials at each call. */
-  readonly ice: () => IceOffer;
+  /** ICE servers for this client, with fresh credentials at each call; `ident` tells them from others'. */
+  readonly ice: (ident: string) => IceOffer;
   /** Called once, when the socket is closed for good. */
   readonly onClosed: (session: Session) => void;
 }
@@ -109,7 +103,9 @@ export class Session implements EventListenerObject {
       case "message":
         return this.#onMessage((event as MessageEvent<string | ArrayBuffer>).data);
       case "open":
-        return this.#outbox.send(encodeWelcome({ ...this.#context.welcome, ...this.#client.ice() }));
+        return this.#outbox.send(
+          encodeWelcome({ ...this.#context.welcome, ...this.#client.ice(freshIdent()) }),
+        );
       case "close":
         return this.#onClosed(isTimeout(event as CloseEvent) ? "timeout" : "closed");
       case "error":
@@ -193,10 +189,8 @@ export class Session implements EventListenerObject {
         return rooms.leave(this, call.address);
       case "ping":
         return this.#outbox.send(PONG);
-      case "ice": {
-        const { iceServers, iceTtlSeconds } = this.#client.ice();
-        return this.#outbox.send(encodeIce(iceServers, iceTtlSeconds));
-      }
+      case "ice":
+        return this.#outbox.send(encodeIce(this.#client.ice(freshIdent())));
       case "refused":
         return this.#refuse(call.refusal);
     }

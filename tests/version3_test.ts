@@ -26,7 +26,7 @@ Deno.test("the first message is a welcome that tells all limits which bind the c
       maxAddresses: config.maxAddresses,
     },
     keepaliveSeconds: 33,
-    iceServers: [],
+    iceServers: [{ urls: [`stun:127.0.0.1:${server.stunPorts[0]}`] }],
   });
   await client.close();
 });
@@ -81,10 +81,13 @@ Deno.test("versions 2 and 3 meet in one room, and one leaves", async () => {
   await young.close();
 });
 
-Deno.test("ice is answered with a list", async () => {
+Deno.test("ice is answered with the servers of the welcome", async () => {
   await using server = testServer();
   using client = await TestClient.openV3(server.url);
-  await client.call(["ice"], ["ice", { iceServers: [] }]);
+  await client.call(["ice"], ["ice", { iceServers: client.welcome.iceServers }]);
+  await using bare = testServer({ stunPort: "off" });
+  using without = await TestClient.openV3(bare.url);
+  await without.call(["ice"], ["ice", { iceServers: [] }]);
 });
 
 Deno.test("gone names its reason: left, closed, timeout", async () => {

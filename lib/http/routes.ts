@@ -1,6 +1,7 @@
 /** Answers to requests that don't ask for a WebSocket. */
 
-import { notFoundPage, PAGE_POLICY, startPage } from "./page.ts";
+import { notFoundPage, startPage } from "./page.ts";
+import { content, ifRead, refusal } from "./responses.ts";
 
 /** What `/healthz` tells. */
 export interface Health {
@@ -11,20 +12,25 @@ export interface Health {
   readonly sockets: number;
   readonly rooms: number;
   readonly addresses: number;
+  /** STUN requests that were answered since the start. */
+  readonly stunAnswers: number;
 }
 
-const SECURITY_HEADERS = {
-  "content-security-policy": PAGE_POLICY,
-  "cross-origin-resource-policy": "same-origin",
-  "referrer-policy": "no-referrer",
-  "x-content-type-options": "nosniff",
-};
+/** What the answers depend on. */
+export interface Site {
+  /** Whether the client came by TLS. */
+  readonly secure: boolean;
+  readonly health: Health;
+  /** Answers `/ice`, where that is on. */
+  readonly ice?: (request: Request, url: URL) => Response;
+}
 
-/** The page at `/`, the health at `/healthz`, a 404 page for the rest. `secure`: the client came by TLS. */
-export function respond(request: Request, secure: boolean, health: Health): Response {
+/** The page at `/`, the health at `/healthz`, ICE servers at `/ice`, a 404 page for the rest. */
+export function respond(request: Request, { secure, health, ice }: Site): Response {
   // The runtime makes the URL from the Host header as it came.
   if (!URL.canParse(request.url)) return refusal(400, "The header Host is not one.");
   const url = new URL(request.url);
+  if (url.pathname === "/ice" && ice) return ice(request, url);
   switch (url.pathname) {
     case "/":
       return ifRead(request, () => {
@@ -39,32 +45,4 @@ export function respond(request: Request, secure: boolean, health: Health): Resp
     default:
       return content(request, 404, "text/html; charset=utf-8", notFoundPage(health.version));
   }
-}
-
-/** A refusal in one sentence. */
-export function refusal(status: number, sentence: string, headers: Record<string, string> = {}): Response {
-  return new Response(sentence + "\n", {
-    status,
-    headers: { ...SECURITY_HEADERS, "content-type": "text/plain; charset=utf-8", ...headers },
-  });
-}
-
-function ifRead(request: Request, answer: () => Response): Response {
-  if (request.method === "GET" || request.method === "HEAD") return answer();
-  return refusal(405, `${request.method} is not possible here.`, { allow: "GET, HEAD" });
-}
-
-const encoder = new TextEncoder();
-
-function content(request: Request, status: number, type: string, text: string): Response {
-  const body = encoder.encode(text);
-  return new Response(request.method === "HEAD" ? null : body, {
-    status,
-    headers: {
-      ...SECURITY_HEADERS,
-      "cache-control": "no-store",
-      "content-length": String(body.length),
-      "content-type": type,
-    },
-  });
 }

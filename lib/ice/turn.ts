@@ -5,6 +5,8 @@
  * @module
  */
 
+import { createHmac } from "node:crypto";
+
 export interface TurnCredentials {
   /** `expiry:ident`; expiry in seconds since 1970. */
   username: string;
@@ -19,6 +21,14 @@ export interface IceServer {
   credential?: string;
 }
 
+/** What a client is given. */
+export interface IceOffer {
+  /** Ready to be handed to `RTCPeerConnection`. */
+  readonly iceServers: readonly IceServer[];
+  /** Seconds for which the credentials among them are good, where there are any. */
+  readonly iceTtlSeconds?: number;
+}
+
 export interface TurnIssuerOptions {
   /** As in coturn's `static-auth-secret`; not empty. */
   secret: string;
@@ -28,7 +38,7 @@ export interface TurnIssuerOptions {
 }
 
 /** Credentials for one ident, which may be any text: it only tells who in the TURN server's log. */
-export type TurnIssuer = (ident: string) => Promise<TurnCredentials>;
+export type TurnIssuer = (ident: string) => TurnCredentials;
 
 export type IceScheme = "stun" | "stuns" | "turn" | "turns";
 
@@ -36,23 +46,21 @@ export type IceScheme = "stun" | "stuns" | "turn" | "turns";
 const USERNAME_BYTES = 509;
 
 /**
- * Takes the secret in once; what it returns makes credentials that are good for `ttlSeconds` from then.
+ * Makes an issuer of credentials, which are good for `ttlSeconds` from when they are made.
  *
  * @throws {RangeError} of an empty secret; the issuer, of an ident that makes the username 509 bytes or more
  */
-export async function turnIssuer({ secret, ttlSeconds, now }: TurnIssuerOptions): Promise<TurnIssuer> {
+export function turnIssuer({ secret, ttlSeconds, now }: TurnIssuerOptions): TurnIssuer {
   if (secret === "") throw new RangeError("the TURN secret is empty");
   const text = new TextEncoder();
-  const algorithm = { name: "HMAC", hash: "SHA-1" };
-  const key = await crypto.subtle.importKey("raw", text.encode(secret), algorithm, false, ["sign"]);
-  return async (ident) => {
+  return (ident) => {
     const username = `${Math.floor(now() / 1000) + ttlSeconds}:${ident}`;
     const bytes = text.encode(username);
     if (bytes.length >= USERNAME_BYTES) {
       throw new RangeError(`a TURN username has less than ${USERNAME_BYTES} bytes, not ${bytes.length}`);
     }
-    const signature = await crypto.subtle.sign("HMAC", key, bytes);
-    return { username, credential: new Uint8Array(signature).toBase64() };
+    // Web Crypto only promises, and a call must not be answered after those that came behind it.
+    return { username, credential: createHmac("sha1", secret).update(bytes).digest("base64") };
   };
 }
 
@@ -79,33 +87,31 @@ export function stunUrl(host: string, port: number): string {
 }
 
 /**
- * Says what is wrong with the URL of a STUN or TURN server, in a sentence for the person who wrote it; undefined
- * where nothing is. Only what browsers take is right: `scheme:host`, then perhaps `:port`, then for TURN perhaps
+ * Says which rule the URL of a STUN or TURN server breaks, for the person who wrote it; undefined where none. Only what browsers take is right: `scheme:host`, then perhaps `:port`, then for TURN perhaps
  * `?transport=udp` or `?transport=tcp`.
  *
  * @param schemes the schemes that may stand here
  */
 export function iceUrlFault(url: string, schemes: readonly IceScheme[]): string | undefined {
-  const wrong = (rule: string) => `${JSON.stringify(url)}: ${rule}`;
   const [scheme, ...rest] = url.split(":");
   const known = schemes.find((name) => name === scheme.toLowerCase());
   if (rest.length === 0 || known === undefined) {
-    return wrong(`it must start with ${schemes.map((name) => `"${name}:"`).join(" or ")}`);
+    return `it must start with ${schemes.map((name) => `"${name}:"`).join(" or ")}`;
   }
   const [authority, ...queries] = rest.join(":").split("?");
-  if (authority.startsWith("//")) return wrong('no "//" follows the scheme of STUN and TURN URLs');
-  if (authority.includes("@")) return wrong("user names and passwords have no place in it");
+  if (authority.startsWith("//")) return 'no "//" follows the scheme of STUN and TURN URLs';
+  if (authority.includes("@")) return "user names and passwords have no place in it";
   const [, host, port] = authority.match(/^(\[[^\]]*\]|[^:]*)(?::([^:]*))?$/) ?? [];
   if (host === undefined || !isHost(host)) {
-    return wrong("after the scheme comes a host name, an IPv4 address or an IPv6 address in brackets");
+    return "after the scheme comes a host name, an IPv4 address or an IPv6 address in brackets";
   }
   if (port !== undefined && !(/^\d{1,5}$/.test(port) && Number(port) >= 1 && Number(port) <= 65535)) {
-    return wrong("the port must be a number from 1 to 65535");
+    return "the port must be a number from 1 to 65535";
   }
   if (queries.length === 0) return undefined;
-  if (known === "stun" || known === "stuns") return wrong('a STUN URL has no "?"');
+  if (known === "stun" || known === "stuns") return 'a STUN URL has no "?"';
   if (queries.length === 1 && /^transport=(udp|tcp)$/.test(queries[0])) return undefined;
-  return wrong('after "?" only "transport=udp" or "transport=tcp" may come');
+  return 'after "?" only "transport=udp" or "transport=tcp" may come';
 }
 
 /** Leaves the finer points of addresses to the platform's own parser. */

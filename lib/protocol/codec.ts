@@ -7,6 +7,7 @@
 
 import type { ErrorCode, GoneReason } from "../codes.ts";
 import { ErrorText } from "../codes.ts";
+import type { IceOffer } from "../ice/turn.ts";
 import { countElements } from "./json_array.ts";
 
 /** The WebSocket subprotocol (RFC 6455 section 1.9) by which a client asks for version 3. */
@@ -40,7 +41,7 @@ export interface Refusal {
 }
 
 /** What a version 3 client is told first. */
-export interface Welcome {
+export interface Welcome extends IceOffer {
   readonly version: 3;
   /** Name and version of the program, such as `signal/3.0.0`. */
   readonly server: string;
@@ -48,17 +49,6 @@ export interface Welcome {
   readonly limits: Readonly<Record<string, number>>;
   /** The server pings a client that was silent for that long. */
   readonly keepaliveSeconds: number;
-  /** Ready to be handed to `RTCPeerConnection`. */
-  readonly iceServers: readonly IceServer[];
-  /** Where the credentials in `iceServers` expire. */
-  readonly iceTtlSeconds?: number;
-}
-
-/** An `RTCIceServer` of the WebRTC API. */
-export interface IceServer {
-  readonly urls: string | readonly string[];
-  readonly username?: string;
-  readonly credential?: string;
 }
 
 const SIGNAL_OPENING = '["signal","';
@@ -195,8 +185,8 @@ export function encodeWelcome(welcome: Welcome): string {
   return JSON.stringify(["welcome", welcome]);
 }
 
-export function encodeIce(iceServers: readonly IceServer[], iceTtlSeconds?: number): string {
-  return JSON.stringify(["ice", { iceServers, iceTtlSeconds }]);
+export function encodeIce(offer: IceOffer): string {
+  return JSON.stringify(["ice", offer]);
 }
 
 /** `retryAfterMs`: how long the client should wait before it comes back. */

@@ -56,7 +56,7 @@ function translator(server: StunServer): Translator {
 /** Our server, reached through a translator. */
 async function behindNat(test: (nat: Translator) => Promise<void>): Promise<void> {
   const errors: unknown[] = [];
-  const server = await listenStun({
+  const server = listenStun({
     hostname: LOOPBACK,
     port: 0,
     now: () => performance.now(),
@@ -128,8 +128,8 @@ testWith(
     await using server = await coturn({ address: LOOPBACK, secret: "north" });
     const port = server.url.match(/:(\d+)\?/)?.[1] ?? "";
     const allocate = async (secret: string, clock: () => number) => {
-      const issue = await turnIssuer({ secret, ttlSeconds: HOUR, now: clock });
-      const { username, credential } = await issue("abcdefghijkl");
+      const issue = turnIssuer({ secret, ttlSeconds: HOUR, now: clock });
+      const { username, credential } = issue("abcdefghijkl");
       const login = ["-u", username, "-w", credential];
       return run([
         "turnutils_uclient",
@@ -165,8 +165,8 @@ testWith(
     });
 
     const relayOnly = async (secret: string): Promise<Configuration> => {
-      const issue = await turnIssuer({ secret, ttlSeconds: HOUR, now });
-      const credentials = await issue("abcdefghijkl");
+      const issue = turnIssuer({ secret, ttlSeconds: HOUR, now });
+      const credentials = issue("abcdefghijkl");
       return {
         iceServers: iceServers({ stun: [], turn: [server.url], credentials }),
         iceTransportPolicy: "relay",

@@ -31,7 +31,7 @@ interface Signal {
 }
 
 /** Longer than libwebrtc takes to give up; a peer with nothing to try never does by itself. */
-const PATIENCE_MS = 45_000;
+const PATIENCE_MS = 20_000;
 
 /** Resolves with what the other peer says; undefined where there is no way to it. */
 function connect(

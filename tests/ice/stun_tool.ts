@@ -31,7 +31,7 @@ async function ask(socket: Deno.DatagramConn, port: number): Promise<string> {
 }
 
 if (mode === "serve") {
-  const server = await listenStun({
+  const server = listenStun({
     hostname,
     port: Number(ports[0]),
     now: () => performance.now(),

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "../assert.ts";
+import { assertEquals, assertMatch, assertStringIncludes, assertThrows } from "../assert.ts";
 import { type IceScheme, iceServers, iceUrlFault, stunUrl, turnIssuer } from "../../lib/ice/turn.ts";
 
 const NOW = Date.UTC(2026, 0, 1);
@@ -7,29 +7,29 @@ const EXPIRY = NOW / 1000 + 600;
 const ALL: IceScheme[] = ["stun", "stuns", "turn", "turns"];
 
 Deno.test("credentials are expiry:ident and its HMAC-SHA1 in base64 (by OpenSSL)", async () => {
-  const issue = await turnIssuer({ secret: "north", ttlSeconds: 600, now: () => NOW + 999 });
-  assertEquals(await issue("abcdefghijkl"), {
+  const issue = turnIssuer({ secret: "north", ttlSeconds: 600, now: () => NOW + 999 });
+  assertEquals(issue("abcdefghijkl"), {
     username: `${EXPIRY}:abcdefghijkl`,
     credential: "YLo9p3QQi4YPh1uHCpvo3Ry8QyU=",
   });
-  assertEquals(await issue("zoë"), { username: `${EXPIRY}:zoë`, credential: "qAA32ltphNl4DKZeMePqw03husI=" });
+  assertEquals(issue("zoë"), { username: `${EXPIRY}:zoë`, credential: "qAA32ltphNl4DKZeMePqw03husI=" });
 });
 
 Deno.test("each credential counts from the moment of asking", async () => {
   let clock = NOW;
-  const issue = await turnIssuer({ secret: "north", ttlSeconds: 600, now: () => clock });
-  await issue("a");
+  const issue = turnIssuer({ secret: "north", ttlSeconds: 600, now: () => clock });
+  issue("a");
   clock += 5000;
-  assertEquals((await issue("a")).username, `${EXPIRY + 5}:a`);
+  assertEquals(issue("a").username, `${EXPIRY + 5}:a`);
 });
 
 Deno.test("an empty secret and a username too long for STUN are refused", async () => {
-  await assertRejects(() => turnIssuer({ secret: "", ttlSeconds: 1, now: () => NOW }), RangeError, "empty");
-  const issue = await turnIssuer({ secret: "north", ttlSeconds: 600, now: () => NOW });
+  assertThrows(() => turnIssuer({ secret: "", ttlSeconds: 1, now: () => NOW }), RangeError, "empty");
+  const issue = turnIssuer({ secret: "north", ttlSeconds: 600, now: () => NOW });
   const room = 508 - `${EXPIRY}:`.length;
-  assertEquals((await issue("a".repeat(room))).username.length, 508);
-  await assertRejects(() => issue("a".repeat(room + 1)), RangeError, "509");
-  await assertRejects(() => issue("ë".repeat(room / 2 + 1)), RangeError, "509");
+  assertEquals(issue("a".repeat(room)).username.length, 508);
+  assertThrows(() => issue("a".repeat(room + 1)), RangeError, "509");
+  assertThrows(() => issue("ë".repeat(room / 2 + 1)), RangeError, "509");
 });
 
 Deno.test("iceServers leaves out what is empty and puts credentials on TURN alone", () => {
@@ -63,7 +63,7 @@ Deno.test("the URLs of RFC 7064 and RFC 7065 are right", () => {
   ) assertEquals(iceUrlFault(url, ALL), undefined, url);
 });
 
-Deno.test("what is wrong with a URL is said with the URL and the rule", () => {
+Deno.test("what is wrong with a URL is said by the rule that it breaks", () => {
   const faults: [string, string][] = [
     ["", "it must start with"],
     ["example.org", "it must start with"],
@@ -92,7 +92,6 @@ Deno.test("what is wrong with a URL is said with the URL and the rule", () => {
   for (const [url, rule] of faults) {
     const fault = iceUrlFault(url, ALL) ?? "nothing";
     assertStringIncludes(fault, rule, url);
-    assertStringIncludes(fault, JSON.stringify(url));
   }
 });
 

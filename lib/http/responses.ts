@@ -1,0 +1,47 @@
+/** The forms of all plain HTTP answers. */
+
+import { PAGE_POLICY } from "./page.ts";
+
+const SECURITY_HEADERS = {
+  "content-security-policy": PAGE_POLICY,
+  "cross-origin-resource-policy": "same-origin",
+  "referrer-policy": "no-referrer",
+  "x-content-type-options": "nosniff",
+};
+
+const encoder = new TextEncoder();
+
+/** An answer with a body, which HEAD is spared. */
+export function content(
+  request: Request,
+  status: number,
+  type: string,
+  text: string,
+  headers: Record<string, string> = {},
+): Response {
+  const body = encoder.encode(text);
+  return new Response(request.method === "HEAD" ? null : body, {
+    status,
+    headers: {
+      ...SECURITY_HEADERS,
+      "cache-control": "no-store",
+      "content-length": String(body.length),
+      "content-type": type,
+      ...headers,
+    },
+  });
+}
+
+/** A refusal in one sentence. */
+export function refusal(status: number, sentence: string, headers: Record<string, string> = {}): Response {
+  return new Response(sentence + "\n", {
+    status,
+    headers: { ...SECURITY_HEADERS, "content-type": "text/plain; charset=utf-8", ...headers },
+  });
+}
+
+/** The answer, where something is to be read; a refusal for every other method. */
+export function ifRead(request: Request, answer: () => Response): Response {
+  if (request.method === "GET" || request.method === "HEAD") return answer();
+  return refusal(405, `${request.method} is not possible here.`, { allow: "GET, HEAD" });
+}

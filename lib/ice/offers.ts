@@ -1,0 +1,35 @@
+/** Which STUN and TURN servers a client is told of. */
+
+import { type IceOffer, iceServers, stunUrl, type TurnIssuer } from "./turn.ts";
+
+/** What there is to offer. */
+export interface IceSources {
+  /** UDP ports of the server's own STUN. */
+  readonly stunPorts: readonly number[];
+  /** The name or address under which clients find it; where there is none, the one by which they came. */
+  readonly publicHost?: string;
+  /** URLs of other STUN servers. */
+  readonly stunUrls: readonly string[];
+  /** URLs of TURN servers that take the issuer's credentials. */
+  readonly turnUrls: readonly string[];
+  readonly turn?: TurnIssuer;
+  /** Lifetime of the credentials. */
+  readonly turnTtlSeconds: number;
+}
+
+/**
+ * Makes the offer for one client, with fresh credentials.
+ *
+ * @param host the host by which the client came, without a port
+ * @param ident tells the client's credentials from others in the TURN server's log
+ */
+export function makeOffer(sources: IceSources, host: string, ident: string): IceOffer {
+  const own = sources.stunPorts.map((port) => stunUrl(sources.publicHost ?? host, port));
+  const stun = [...own, ...sources.stunUrls];
+  if (sources.turn === undefined) return { iceServers: iceServers({ stun, turn: [] }) };
+  const credentials = sources.turn(ident);
+  return {
+    iceServers: iceServers({ stun, turn: sources.turnUrls, credentials }),
+    iceTtlSeconds: sources.turnTtlSeconds,
+  };
+}
