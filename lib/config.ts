@@ -134,6 +134,13 @@ export const OPTIONS = {
     default: undefined,
     read: stunPort,
   }),
+  "stun-host": option<string | undefined>({
+    env: "SIGNAL_STUN_HOST",
+    value: "ADDRESS",
+    help: "address on which STUN is answered; not given: that of --host",
+    default: undefined,
+    read: text("an address of this machine"),
+  }),
   "stun-second-port": option<number | "off">({
     env: "SIGNAL_STUN_SECOND_PORT",
     value: "NUMBER",

@@ -85,7 +85,8 @@ Deno.test("each option has a variable of its own", () => {
 
 Deno.test("the README's table of options is the program's", async () => {
   const readme = await Deno.readTextFile(new URL("../README.md", import.meta.url));
-  const rows = [...readme.matchAll(/^\| `--([\w-]+)(?: (\w+))?` \| (?:`(\w+)`)? \| (.*?) \| (.*) \|$/gm)]
+  const row = /^\| `--([\w-]+)(?: (\w+))?` *\| (?:`(\w+)`)? *\| (.*?) *\| (.*?) *\|$/gm;
+  const rows = [...readme.matchAll(row)]
     .map(([, flag, value = "", env = "", defaultText, about]) => ({ flag, value, env, defaultText, about }));
   const expected = [
     ...Object.entries(OPTIONS).map(([flag, row]) => ({

@@ -72,7 +72,7 @@ export function openIce(config: Config, { port, turnSecret, log, now }: IceServi
 
 function openStun(config: Config, port: number, log: Log, now: () => number): StunServer | undefined {
   try {
-    const server = listenOn(config.host, (hostname) =>
+    const server = listenOn(config.stunHost ?? config.host, (hostname) =>
       listenStun({
         hostname,
         port,
@@ -83,7 +83,8 @@ function openStun(config: Config, port: number, log: Log, now: () => number): St
         maxSources: STUN_LIMITS.maxSources,
         ratePerServer: config.stunTotalRate,
       }));
-    log.info(`STUN is answered on UDP port ${server.port}`, { stunPort: server.port });
+    const { hostname, port: stunPort } = server;
+    log.info(`STUN is answered on UDP port ${stunPort} of ${hostname}`, { stunPort, stunHost: hostname });
     return server;
   } catch (error) {
     const why = error instanceof Deno.errors.AddrInUse ? "it is in use" : (error as Error).message;
