@@ -13,6 +13,7 @@ import { refusal } from "./lib/http/responses.ts";
 import { type Health, respond } from "./lib/http/routes.ts";
 import { Hub } from "./lib/hub.ts";
 import { openIce } from "./lib/ice/service.ts";
+import { Listener } from "./lib/listener.ts";
 import { configureLog, log } from "./lib/log.ts";
 import { listenOn, readableVariables, terminationSignal } from "./lib/process.ts";
 import { freshIdent } from "./lib/protocol/ident.ts";
@@ -46,10 +47,15 @@ export function start(config: Config): Server {
   const now = () => performance.now();
   const startedAt = now();
 
-  const abort = new AbortController();
-  const tcp = { port: config.port, signal: abort.signal, onListen: () => {}, onError, ...tls };
-  const http = listenOn(config.host, (hostname) => Deno.serve({ hostname, ...tcp }, handle));
-  const { port } = http.addr;
+  const open = (port: number, signal: AbortSignal) =>
+    listenOn(
+      config.host,
+      (hostname) => Deno.serve({ hostname, port, signal, onListen, onError, ...tls }, handle),
+    );
+  const listener = new Listener(config.port, open, (error) => {
+    log.error("no connections could be accepted: {error}; listening again", { error: String(error) });
+  });
+  const { port } = listener;
   const url = `${tls ? "wss" : "ws"}://localhost:${port}`;
   log.info(`signal ${VERSION} listens on ${url}`, { version: VERSION, url });
 
@@ -110,6 +116,10 @@ export function start(config: Config): Server {
     return response;
   }
 
+  function onListen(): void {
+    // The runtime would print a line of its own.
+  }
+
   function onError(error: unknown): Response {
     log.error("a request failed: {error}", { error });
     return refusal(500, "The server made a mistake.");
@@ -129,9 +139,9 @@ export function start(config: Config): Server {
     if (hub.draining) return;
     log.info("stopping, with {sockets} sockets open", hub.counts());
     ice.close();
-    const deadline = setTimeout(() => abort.abort(), config.drain * 1000);
-    hub.drain().then(() => http.shutdown());
-    await http.finished;
+    const deadline = setTimeout(() => listener.abort(), config.drain * 1000);
+    hub.drain().then(() => listener.stop());
+    await listener.finished;
     clearTimeout(deadline);
     clearInterval(logRefusals);
     hub.dispose();

@@ -10,6 +10,7 @@ const ROWS: readonly (readonly string[])[] = [
     "lib/flags.ts",
     "lib/http/page.html",
     "lib/limits.ts",
+    "lib/listener.ts",
     "lib/log.ts",
     "lib/process.ts",
     "lib/protocol/ident.ts",

@@ -2,9 +2,12 @@
 
 import template from "./page.html" with { type: "text" };
 
-/** A Content-Security-Policy: the page's own style, and the WebSocket that its reader may open by hand. */
+/**
+ * A Content-Security-Policy: the page's own style, and the WebSocket that its reader may open by hand. Older
+ * browsers don't count `ws:` as part of 'self'.
+ */
 export const PAGE_POLICY =
-  `default-src 'none'; style-src 'sha256-${await styleHash()}'; connect-src 'self'; ` +
+  `default-src 'none'; style-src 'sha256-${await styleHash()}'; connect-src 'self' ws: wss:; ` +
   "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /** The page at `/`. `address`: the `ws:` or `wss:` URL under which the reader has reached the server. */

@@ -14,7 +14,7 @@ import {
   RTCPeerConnection,
   selectedPair,
 } from "./webrtc.ts";
-import type { DataChannel, SessionDescription } from "./wrtc.d.ts";
+import type { DataChannel, SessionDescription } from "../wrtc.d.ts";
 
 export interface PeerReport {
   /** The own candidates' kinds and addresses, in the order in which they were found. */

@@ -1,8 +1,8 @@
 /** Real WebRTC peers of libwebrtc. */
 
-// @ts-types="./wrtc.d.ts"
+// @ts-types="../wrtc.d.ts"
 import wrtc from "@roamhq/wrtc";
-// @ts-types="./wrtc.d.ts"
+// @ts-types="../wrtc.d.ts"
 import type { Configuration, DataChannel, IceCandidate } from "@roamhq/wrtc";
 
 export const { RTCPeerConnection } = wrtc;

@@ -1,0 +1,79 @@
+/** An HTTP server that goes on listening. */
+
+/** Opens a server on a port; it ends at once when the signal is aborted. */
+export type Open = (port: number, signal: AbortSignal) => Deno.HttpServer<Deno.NetAddr>;
+
+const RETRY_MS = 200;
+
+/**
+ * `Deno.serve` stops listening for good when a connection can't be accepted: when the process has run out of file
+ * descriptors, say, which a stranger can bring about. Its WebSockets live on; so this listens again on the same
+ * port, and sees to it that the failure does not end the process.
+ */
+export class Listener {
+  /** The port that was taken. */
+  readonly port: number;
+  /** Resolves when the listener has been told to stop, and has. */
+  readonly finished: Promise<void>;
+  readonly #open: Open;
+  readonly #onFailure: (error: unknown) => void;
+  readonly #abort = new AbortController();
+  readonly #stopped = Promise.withResolvers<void>();
+  #http: Deno.HttpServer<Deno.NetAddr>;
+  #stopping = false;
+
+  /**
+   * @param port 0 takes a free one
+   * @param onFailure told of the error each time that listening has ended by itself
+   * @throws what `open` throws at the first time
+   */
+  constructor(port: number, open: Open, onFailure: (error: unknown) => void) {
+    this.#open = open;
+    this.#onFailure = onFailure;
+    this.#http = open(port, this.#abort.signal);
+    this.port = this.#http.addr.port;
+    this.finished = this.#keepOpen();
+  }
+
+  /** Takes no new connections, and finishes when those that there are have ended. */
+  stop(): void {
+    this.#stopping = true;
+    this.#stopped.resolve();
+    // A server that has ended by itself can't be shut down.
+    this.#http.shutdown().catch(() => {});
+  }
+
+  /** Ends all connections. */
+  abort(): void {
+    this.#stopping = true;
+    this.#stopped.resolve();
+    this.#abort.abort();
+  }
+
+  async #keepOpen(): Promise<void> {
+    for (;;) {
+      try {
+        return await this.#http.finished;
+      } catch (error) {
+        if (this.#stopping) return;
+        this.#onFailure(error);
+      }
+      while (!await this.#reopen()) if (this.#stopping) return;
+    }
+  }
+
+  async #reopen(): Promise<boolean> {
+    const pause = Promise.withResolvers<void>();
+    const timer = setTimeout(pause.resolve, RETRY_MS);
+    await Promise.race([pause.promise, this.#stopped.promise]);
+    clearTimeout(timer);
+    if (this.#stopping) return false;
+    try {
+      this.#http = this.#open(this.port, this.#abort.signal);
+      return true;
+    } catch {
+      // Still no descriptor to listen with.
+      return false;
+    }
+  }
+}
