@@ -33,9 +33,11 @@ export interface Server {
 
 const REFUSALS_INTERVAL_SECONDS = 10;
 
-const UNTRUSTED_PROXY =
-  "Requests from {address} name other clients. That is not believed, so they all share the limits of one. " +
-  "If it is your proxy, start with --trust-proxy {address}.";
+/** `address` stands in the text as it is: a field would be quoted there, and this is to be copied. */
+function untrustedProxy(address: string): string {
+  return `Requests from ${address} name other clients. That is not believed, so they all share the limits of one. ` +
+    `If it is your proxy, start with --trust-proxy ${address}.`;
+}
 
 /** Starts a server; it listens when this returns. Throws where it can't: see `explain`. */
 export function start(config: Config): Server {
@@ -75,7 +77,7 @@ export function start(config: Config): Server {
     const connection = remoteAddr.hostname;
     if (!warnedOfProxy && isUntrustedProxy(connection, headers, config.trustProxy)) {
       warnedOfProxy = true;
-      log.warn(UNTRUSTED_PROXY, { address: connection });
+      log.warn(untrustedProxy(connection), { address: connection });
     }
     const address = clientAddress(connection, headers, config.trustProxy);
     if (wantsWebSocket(request)) return upgrade(request, address);
@@ -156,8 +158,11 @@ export function start(config: Config): Server {
 /** Prints how the server is that runs with this configuration. */
 async function healthcheck(config: Config): Promise<number> {
   try {
-    const cert = config.tlsCert === undefined ? undefined : readNamedFile("tls-cert", config.tlsCert);
-    const status = await askHealth({ host: config.host, port: config.port, cert });
+    const status = await askHealth({
+      host: config.host,
+      port: config.port,
+      tls: config.tlsCert !== undefined,
+    });
     console.log(status);
     return / 200 /.test(status) ? 0 : 1;
   } catch (error) {
@@ -176,10 +181,10 @@ async function main(): Promise<number> {
     if (command.name === "version") return console.log(VERSION), 0;
     if (command.name === "healthcheck") return await healthcheck(config);
     configureLog(config.logLevel, config.logFormat);
+    // From the first moment on: whoever reads that the server listens may stop it.
+    const stopping = terminationSignal(() => Deno.exit(1), () => performance.now());
     const server = start(config);
-    await terminationSignal();
-    // A second signal ends at once.
-    terminationSignal().then(() => Deno.exit(1));
+    await stopping;
     await server.drain();
     return 0;
   } catch (error) {

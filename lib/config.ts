@@ -469,9 +469,9 @@ function readValues(row: Option<unknown>, name: string, given: readonly string[]
       return row.read(text);
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
-      throw new UsageError(
-        text === "" ? `${name} needs a value (${row.value}).` : `${name}: "${text}" ${error.message}.`,
-      );
+      if (text === "") throw new UsageError(`${name} needs a value (${row.value}).`);
+      const fault = error.message.endsWith("?") ? error.message : `${error.message}.`;
+      throw new UsageError(`${name}: "${text}" ${fault}`);
     }
   });
   return row.list ? values.flat() : values[0];

@@ -46,6 +46,8 @@ export function readNamedFile(flag: string, path: string): string {
   } catch (error) {
     const why = error instanceof Deno.errors.NotFound
       ? "there is no such file"
+      : error instanceof Deno.errors.IsADirectory
+      ? "it is a directory"
       : error instanceof Deno.errors.NotCapable
       ? `Deno was not given the permission to read it: add --allow-read=${path}`
       : error instanceof Deno.errors.PermissionDenied

@@ -15,7 +15,7 @@ export interface Flags {
   readonly words: readonly string[];
 }
 
-/** Reads flags of the forms `--name value`, `--name=value` and `--name`. */
+/** Reads flags of the forms `--name value`, `--name=value` and `--name`; `-h` is `--help`. */
 export function parseFlags(
   args: readonly string[],
   valued: readonly string[],
@@ -26,6 +26,7 @@ export function parseFlags(
     string: valued,
     collect: valued,
     boolean: bare,
+    alias: { h: "help" },
     unknown(arg: string, key: string | undefined): boolean {
       if (key === undefined) return true;
       unknown.push(arg);

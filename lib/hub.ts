@@ -1,5 +1,6 @@
 /** All sessions of a server, and the rooms in which they meet. */
 
+import { CloseCode } from "./codes.ts";
 import type { RoomLimits, SocketLimits } from "./limits.ts";
 import type { Log } from "./log.ts";
 import { MemoryStore } from "./rooms/memory.ts";
@@ -69,9 +70,12 @@ export class Hub {
   drain(): Promise<void> {
     this.#draining = true;
     const { least, most } = RETRY_AFTER;
+    // All goodbyes come first: peers whose connections to each other outlive this server are not to hear that
+    // everybody is gone.
     for (const session of this.#sessions) {
-      session.dismiss(Math.round(least + Math.random() * (most - least)));
+      session.sayGoodbye(Math.round(least + Math.random() * (most - least)));
     }
+    for (const session of this.#sessions) session.close(CloseCode.restart, "the server restarts");
     if (this.#sessions.size === 0) this.#emptied.resolve();
     return this.#emptied.promise;
   }

@@ -1,8 +1,9 @@
 /** The one place that knows the logging library. */
 
 import {
-  ansiColorFormatter,
   configureSync,
+  type FormattedValues,
+  getAnsiColorFormatter,
   getConsoleSink,
   getJsonLinesFormatter,
   getLogger,
@@ -35,11 +36,17 @@ export const log: Log = getLogger("signal");
 export function configureLog(level: LogLevel, format: LogFormat): void {
   const isTerminal = Deno.stdout.isTerminal();
   const text = format === "text" || (format === "auto" && isTerminal);
+  const options = {
+    timestamp: "rfc3339",
+    level: "full",
+    value: "bare",
+    format: ({ timestamp, level, message }: FormattedValues) => `${timestamp} [${level}] ${message}`,
+  } as const;
   const formatter = !text
     ? getJsonLinesFormatter({ properties: "flatten" })
     : isTerminal && !Deno.noColor
-    ? ansiColorFormatter
-    : getTextFormatter({ timestamp: "rfc3339", level: "full", category: () => "", value: "bare" });
+    ? getAnsiColorFormatter(options)
+    : getTextFormatter(options);
   const lowestLevel: LibraryLevel | null = level === "silent" ? null : level === "warn" ? "warning" : level;
   configureSync({
     reset: true,

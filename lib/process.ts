@@ -8,15 +8,35 @@ export function readableVariables(names: readonly string[]): Record<string, stri
   return Object.fromEntries(readable.map((variable) => [variable, Deno.env.get(variable)]));
 }
 
-/** Resolves at the next signal that asks the process to end. */
-export function terminationSignal(): Promise<void> {
+const TERMINATION: readonly Deno.Signal[] = Deno.build.os === "windows"
+  ? ["SIGINT", "SIGBREAK"]
+  : ["SIGINT", "SIGTERM"];
+
+/**
+ * `deno task` passes on the Ctrl-C that the terminal has sent to its child as well: signals within so many
+ * milliseconds are one.
+ */
+const ECHO_MS = 500;
+
+/**
+ * Resolves at the first signal that asks the process to end.
+ *
+ * @param again called at each later one
+ * @param now in milliseconds; only differences matter
+ */
+export function terminationSignal(again: () => void, now: () => number): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT", "SIGBREAK"] : ["SIGINT", "SIGTERM"];
+  let first: number | undefined;
   const caught = () => {
-    for (const signal of signals) Deno.removeSignalListener(signal, caught);
-    resolve();
+    if (first === undefined) {
+      first = now();
+      resolve();
+    } else if (now() - first >= ECHO_MS) {
+      again();
+    }
   };
-  for (const signal of signals) Deno.addSignalListener(signal, caught);
+  // They stay: without a listener the next signal would kill the process in the midst of its drain.
+  for (const signal of TERMINATION) Deno.addSignalListener(signal, caught);
   return promise;
 }
 

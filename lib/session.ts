@@ -121,10 +121,10 @@ export class Session implements EventListenerObject {
     this.#closing = setTimeout(() => this.#client.socket.close(code, reason), CLOSE_DELAY);
   }
 
-  /** Tells the client that the server stops, and when to come back, and closes the socket. */
-  dismiss(retryAfterMs: number): void {
-    if (this.#open && this.#client.version === 3) this.#outbox.send(encodeGoodbye("shutdown", retryAfterMs));
-    this.close(CloseCode.restart, "the server restarts");
+  /** Tells the client that the server stops, and when to come back. It gets nothing more. */
+  sayGoodbye(retryAfterMs: number): void {
+    if (this.#client.version === 3) this.#outbox.send(encodeGoodbye("shutdown", retryAfterMs));
+    this.#outbox.close();
   }
 
   /**
