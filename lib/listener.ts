@@ -1,7 +1,12 @@
 /** An HTTP server that goes on listening. */
 
-/** Opens a server on a port; it ends at once when the signal is aborted. */
-export type Open = (port: number, signal: AbortSignal) => Deno.HttpServer<Deno.NetAddr>;
+/** What a listener does with a port. */
+export interface ListenerOptions {
+  /** Opens a server on it, which ends at once when the signal is aborted. */
+  readonly open: (port: number, signal: AbortSignal) => Deno.HttpServer<Deno.NetAddr>;
+  /** Told of the error each time that listening has ended by itself. */
+  readonly onFailure: (error: unknown) => void;
+}
 
 const RETRY_MS = 200;
 
@@ -15,8 +20,7 @@ export class Listener {
   readonly port: number;
   /** Resolves when the listener has been told to stop, and has. */
   readonly finished: Promise<void>;
-  readonly #open: Open;
-  readonly #onFailure: (error: unknown) => void;
+  readonly #options: ListenerOptions;
   readonly #abort = new AbortController();
   readonly #stopped = Promise.withResolvers<void>();
   #http: Deno.HttpServer<Deno.NetAddr>;
@@ -24,13 +28,11 @@ export class Listener {
 
   /**
    * @param port 0 takes a free one
-   * @param onFailure told of the error each time that listening has ended by itself
    * @throws what `open` throws at the first time
    */
-  constructor(port: number, open: Open, onFailure: (error: unknown) => void) {
-    this.#open = open;
-    this.#onFailure = onFailure;
-    this.#http = open(port, this.#abort.signal);
+  constructor(port: number, options: ListenerOptions) {
+    this.#options = options;
+    this.#http = options.open(port, this.#abort.signal);
     this.port = this.#http.addr.port;
     this.finished = this.#keepOpen();
   }
@@ -56,7 +58,7 @@ export class Listener {
         return await this.#http.finished;
       } catch (error) {
         if (this.#stopping) return;
-        this.#onFailure(error);
+        this.#options.onFailure(error);
       }
       while (!await this.#reopen()) if (this.#stopping) return;
     }
@@ -69,7 +71,7 @@ export class Listener {
     clearTimeout(timer);
     if (this.#stopping) return false;
     try {
-      this.#http = this.#open(this.port, this.#abort.signal);
+      this.#http = this.#options.open(this.port, this.#abort.signal);
       return true;
     } catch {
       // Still no descriptor to listen with.

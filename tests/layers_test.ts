@@ -37,6 +37,7 @@ const ROWS: readonly (readonly string[])[] = [
   ["lib/http/routes.ts"],
   ["lib/config.ts"],
   ["lib/failures.ts", "lib/ice/service.ts"],
+  ["lib/service.ts"],
   ["main.ts"],
 ];
 

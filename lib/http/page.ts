@@ -26,7 +26,7 @@ for WebRTC peers: they meet in a room, exchange their offers through it, connect
 <pre>const ws = new WebSocket("${url}");
 ws.onmessage = (event) =&gt; console.log(event.data);
 ws.onopen = () =&gt; ws.send('["join", "alice", "kitchen"]');</pre>
-<p class="label">and again in a second tab, as bob: both are told of each other.</p>`,
+<p class="note">Then the same in a second tab, as bob: both are told of each other.</p>`,
   );
 }
 

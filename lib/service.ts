@@ -1,0 +1,162 @@
+/** All that a running server is, but for its sockets on the network. */
+
+import { Admission } from "./admission.ts";
+import { cameByTls, clientAddress, clientKey, isUntrustedProxy } from "./client_address.ts";
+import { type Config, VERSION } from "./config.ts";
+import { admissionFault, chooseSubprotocol, handshakeFault, wantsWebSocket } from "./http/handshake.ts";
+import { respondIce } from "./http/ice.ts";
+import { refusal } from "./http/responses.ts";
+import { type Health, respond } from "./http/routes.ts";
+import { Hub } from "./hub.ts";
+import { type IceService, openIce } from "./ice/service.ts";
+import type { Log } from "./log.ts";
+import { freshIdent } from "./protocol/ident.ts";
+import { Tally } from "./tally.ts";
+
+/** A WebSocket that is granted: to be upgraded, and then handed to `accept`, come what may. */
+export interface Grant {
+  /** The subprotocol to answer with. */
+  readonly protocol?: string;
+  accept(socket: WebSocket): void;
+}
+
+/** What a service needs besides its options. */
+export interface ServiceOptions {
+  /** The TCP port on which it is reached. */
+  readonly port: number;
+  /** What the file of the TURN secret holds. */
+  readonly turnSecret?: string;
+  readonly log: Log;
+  /** Milliseconds; only differences matter. */
+  readonly now: () => number;
+}
+
+const REFUSALS_INTERVAL_SECONDS = 10;
+
+export class Service {
+  readonly #config: Config;
+  readonly #log: Log;
+  readonly #now: () => number;
+  readonly #startedAt: number;
+  readonly #refusals = new Tally();
+  readonly #admission: Admission;
+  readonly #ice: IceService;
+  readonly #hub: Hub;
+  readonly #logRefusals: ReturnType<typeof setInterval>;
+  #warnedOfProxy = false;
+
+  constructor(config: Config, { port, turnSecret, log, now }: ServiceOptions) {
+    this.#config = config;
+    this.#log = log;
+    this.#now = now;
+    this.#startedAt = now();
+    this.#admission = new Admission(config, now);
+    this.#ice = openIce(config, { port, turnSecret, log, now });
+    this.#hub = new Hub({
+      limits: config,
+      server: `signal/${VERSION}`,
+      keepalive: config.keepalive,
+      log,
+      refusals: this.#refusals,
+      now,
+    });
+    this.#logRefusals = setInterval(() => {
+      const counts = this.#refusals.flush();
+      if (counts) {
+        log.info("refused in {seconds} s: {counts}", { seconds: REFUSALS_INTERVAL_SECONDS, counts });
+      }
+    }, REFUSALS_INTERVAL_SECONDS * 1000);
+  }
+
+  /** The UDP ports on which STUN is answered. */
+  get stunPorts(): readonly number[] {
+    return this.#ice.stunPorts;
+  }
+
+  /** What `/healthz` tells at the moment. */
+  health(): Health {
+    return {
+      status: this.#hub.draining ? "draining" : "ok",
+      version: VERSION,
+      uptimeSeconds: Math.floor((this.#now() - this.#startedAt) / 1000),
+      ...this.#hub.counts(),
+      stunAnswers: this.#ice.stunAnswers(),
+    };
+  }
+
+  /** Answers a request. `connection`: the address at the other end; `tls`: whether it came by TLS. */
+  answer(request: Request, connection: string, tls: boolean): Response | Grant {
+    const { headers } = request;
+    const { trustProxy, allowOrigin } = this.#config;
+    this.#noticeProxy(connection, headers);
+    const address = clientAddress(connection, headers, trustProxy);
+    if (wantsWebSocket(request)) return this.#admit(request, address);
+    return respond(request, {
+      secure: tls || cameByTls(connection, headers, trustProxy),
+      health: this.health(),
+      ice: this.#ice.endpoint
+        ? (request, { hostname }) =>
+          respondIce(request, {
+            origins: allowOrigin,
+            take: () => this.#ice.take(address),
+            offer: () => this.#ice.offer(hostname, freshIdent()),
+          })
+        : undefined,
+    });
+  }
+
+  /** Answers where `answer` threw. */
+  fail(error: unknown): Response {
+    this.#log.error("a request failed: {error}", { error });
+    return refusal(500, "The server made a mistake.");
+  }
+
+  /** Takes no new sockets and closes those that are open; resolves when all clients have closed theirs too. */
+  drain(): Promise<void> {
+    this.#log.info("stopping, with {sockets} sockets open", this.#hub.counts());
+    this.#ice.close();
+    return this.#hub.drain();
+  }
+
+  /** Stops all that is left to stop. */
+  dispose(): void {
+    clearInterval(this.#logRefusals);
+    this.#hub.dispose();
+    const { sockets } = this.#hub.counts();
+    if (sockets > 0) this.#log.warn("{sockets} sockets did not close in time", { sockets });
+    this.#log.info("stopped");
+  }
+
+  #admit(request: Request, address: string): Response | Grant {
+    const client = clientKey(address);
+    const fault = handshakeFault(request, this.#config.allowOrigin, this.#hub.draining) ??
+      admissionFault(this.#admission, client);
+    if (fault) {
+      this.#refusals.count(fault.code);
+      return refusal(fault.status, fault.sentence, fault.headers);
+    }
+    const { version, protocol } = chooseSubprotocol(request.headers.get("sec-websocket-protocol"));
+    const { hostname } = new URL(request.url);
+    return {
+      protocol,
+      accept: (socket) =>
+        this.#hub.accept({
+          socket,
+          version,
+          ice: (ident) => this.#ice.offer(hostname, ident),
+          onClosed: () => this.#admission.release(client),
+        }),
+    };
+  }
+
+  #noticeProxy(connection: string, headers: Headers): void {
+    if (this.#warnedOfProxy || !isUntrustedProxy(connection, headers, this.#config.trustProxy)) return;
+    this.#warnedOfProxy = true;
+    // The address stands in the text as it is: a field would be quoted there, and this is to be copied.
+    this.#log.warn(
+      `Requests from ${connection} name other clients. That is not believed, so they all share the limits of one. ` +
+        `If it is your proxy, start with --trust-proxy ${connection}.`,
+      { address: connection },
+    );
+  }
+}
