@@ -31,6 +31,6 @@ export function respondIce(request: Request, { origins, take, offer }: IceEndpoi
     if (!take()) {
       return refusal(429, "Your address asks too often.", { ...cors, "retry-after": "1" });
     }
-    return content(request, 200, "application/json", JSON.stringify(offer()) + "\n", cors);
+    return content(200, "application/json", JSON.stringify(offer()) + "\n", cors);
   });
 }

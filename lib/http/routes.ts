@@ -35,14 +35,14 @@ export function respond(request: Request, { secure, health, ice }: Site): Respon
     case "/":
       return ifRead(request, () => {
         const page = startPage(`${secure ? "wss" : "ws"}://${url.host}`, health.version);
-        return content(request, 200, "text/html; charset=utf-8", page);
+        return content(200, "text/html; charset=utf-8", page);
       });
     case "/healthz":
       return ifRead(request, () => {
         const status = health.status === "ok" ? 200 : 503;
-        return content(request, status, "application/json", JSON.stringify(health) + "\n");
+        return content(status, "application/json", JSON.stringify(health) + "\n");
       });
     default:
-      return content(request, 404, "text/html; charset=utf-8", notFoundPage(health.version));
+      return content(404, "text/html; charset=utf-8", notFoundPage(health.version));
   }
 }

@@ -114,6 +114,7 @@ Deno.test("what is too long or too deep to tell is left to JSON.parse", () => {
     "the innermost level is empty and opens nothing",
   );
   assertEquals(countElements("[".repeat(66) + "]".repeat(66)), -1);
+  assertEquals(countElements("[1]" + " ".repeat(200_000) + "x"), -1, "the part that fits is an array");
   // Near the end of the memory, at every distance to it: neither wrong nor out of bounds.
   for (let length = 131_040; length < 131_080; length++) assertAgrees(`["${"x".repeat(length)}"]`);
   for (let length = 43_680; length < 43_700; length++) assertAgrees(`["${"☃".repeat(length)}"]`);
