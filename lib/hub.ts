@@ -86,26 +86,18 @@ export class Hub {
   }
 }
 
-/** The limits that `welcome` tells, under the names of their options. */
+/** The limits that bind a client itself, of which `welcome` tells it. */
+const TOLD = [
+  "maxMessageBytes",
+  "maxQueueBytes",
+  "callRate",
+  "callBurst",
+  "joinRate",
+  "joinBurst",
+  "maxRoomPeers",
+  "maxAddresses",
+] as const;
+
 function clientLimits(limits: RoomLimits & SocketLimits): Record<string, number> {
-  const {
-    maxMessageBytes,
-    maxQueueBytes,
-    callRate,
-    callBurst,
-    joinRate,
-    joinBurst,
-    maxRoomPeers,
-    maxAddresses,
-  } = limits;
-  return {
-    maxMessageBytes,
-    maxQueueBytes,
-    callRate,
-    callBurst,
-    joinRate,
-    joinBurst,
-    maxRoomPeers,
-    maxAddresses,
-  };
+  return Object.fromEntries(TOLD.map((name) => [name, limits[name]]));
 }
