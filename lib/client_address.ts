@@ -86,7 +86,8 @@ export function cameByTls(connection: string, headers: Headers, trusted: Trusted
  * us: then all its clients share the limits of one.
  */
 export function isUntrustedProxy(connection: string, headers: Headers, trusted: TrustedProxies): boolean {
-  if (!headers.has("x-forwarded-for") && !headers.has("forwarded")) return false;
+  // Not by `has`, which makes the runtime keep a copy of all headers for as long as a WebSocket lives.
+  if (headers.get("x-forwarded-for") === null && headers.get("forwarded") === null) return false;
   // On the public internet anybody may send such a header.
   return !isTrusted(connection, trusted) && parseAddress(connection)?.range() !== "unicast";
 }

@@ -1,6 +1,7 @@
 /** All sessions of a server, and the rooms in which they meet. */
 
 import { CloseCode } from "./codes.ts";
+import type { IceOffer } from "./ice/turn.ts";
 import type { RoomLimits, SocketLimits } from "./limits.ts";
 import type { Log } from "./log.ts";
 import { MemoryStore } from "./rooms/memory.ts";
@@ -16,6 +17,10 @@ export interface HubOptions {
   readonly log: Log;
   readonly refusals: Tally;
   readonly now: () => number;
+  /** ICE servers for a client; see `SessionContext`. */
+  readonly ice: (client: Client, ident: string) => IceOffer;
+  /** Called once for each client, when its socket is closed for good. */
+  readonly onClosed: (client: Client) => void;
 }
 
 /** Milliseconds between two looks for peers that have died. */
@@ -31,7 +36,7 @@ export class Hub {
   readonly #emptied = Promise.withResolvers<void>();
   #draining = false;
 
-  constructor({ limits, server, keepalive, log, refusals, now }: HubOptions) {
+  constructor({ limits, server, keepalive, log, refusals, now, ice, onClosed }: HubOptions) {
     const rooms = new MemoryStore<Session>(Session.roomEvents, limits);
     const welcome = {
       version: 3,
@@ -39,7 +44,20 @@ export class Hub {
       limits: clientLimits(limits),
       keepaliveSeconds: keepalive,
     } as const;
-    this.#context = { rooms, limits, welcome, log, refusals, now };
+    this.#context = {
+      rooms,
+      limits,
+      welcome,
+      log,
+      refusals,
+      now,
+      ice,
+      onClosed: (session, client) => {
+        this.#sessions.delete(session);
+        onClosed(client);
+        if (this.#draining && this.#sessions.size === 0) this.#emptied.resolve();
+      },
+    };
     this.#sweep = setInterval(
       () => this.#sessions.forEach((session) => session.buryIfDead()),
       SWEEP_INTERVAL,
@@ -56,14 +74,9 @@ export class Hub {
     return { sockets: this.#sessions.size, ...this.#context.rooms.counts() };
   }
 
-  /** Serves a client until its socket is closed for good; `client.onClosed` is called then. */
-  accept(client: Omit<Client, "onClosed"> & { onClosed: () => void }): void {
-    const onClosed = (session: Session) => {
-      this.#sessions.delete(session);
-      client.onClosed();
-      if (this.#draining && this.#sessions.size === 0) this.#emptied.resolve();
-    };
-    this.#sessions.add(new Session({ ...client, onClosed }, this.#context));
+  /** Serves a client until its socket is closed for good. */
+  accept(client: Client): void {
+    this.#sessions.add(new Session(client, this.#context));
   }
 
   /** Closes every socket behind what is queued for it; resolves when all clients have closed theirs too. */

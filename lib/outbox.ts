@@ -3,6 +3,11 @@
 /** A WebSocket, as far as an outbox needs it. */
 export type Sink = Pick<WebSocket, "send" | "bufferedAmount">;
 
+/** Who is told when a client reads too slowly. An object and not a function: there is one for each socket. */
+export interface OutboxOwner {
+  onOverflow(): void;
+}
+
 /** UTF-16 code units become at most three bytes each in UTF-8. */
 const MAX_BYTES_PER_UNIT = 3;
 
@@ -14,20 +19,20 @@ const MAX_BYTES_PER_UNIT = 3;
 export class Outbox {
   readonly #sink: Sink;
   readonly #maxBytes: number;
-  readonly #onOverflow: () => void;
+  readonly #owner: OutboxOwner;
   /** At least as many bytes as wait. */
   #upperBound = 0;
   #open = true;
 
   /**
    * @param maxBytes as soon as more bytes than that wait, nothing more is sent
-   * @param onOverflow called once then, when the caller's stack is done: whoever sent to this client must not
-   * find the rooms changed in the midst of its own work
+   * @param owner told once then, when the caller's stack is done: whoever sent to this client must not find the
+   * rooms changed in the midst of its own work
    */
-  constructor(sink: Sink, maxBytes: number, onOverflow: () => void) {
+  constructor(sink: Sink, maxBytes: number, owner: OutboxOwner) {
     this.#sink = sink;
     this.#maxBytes = maxBytes;
-    this.#onOverflow = onOverflow;
+    this.#owner = owner;
   }
 
   /** Queues a text frame. Does nothing once the outbox is closed. */
@@ -39,7 +44,7 @@ export class Outbox {
       const waiting = this.#sink.bufferedAmount;
       if (waiting > this.#maxBytes) {
         this.#open = false;
-        queueMicrotask(this.#onOverflow);
+        queueMicrotask(() => this.#owner.onOverflow());
         return;
       }
       this.#upperBound = waiting + atMost;

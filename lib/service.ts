@@ -59,6 +59,8 @@ export class Service {
       log,
       refusals: this.#refusals,
       now,
+      ice: ({ hostname }, ident) => this.#ice.offer(hostname, ident),
+      onClosed: ({ key }) => this.#admission.release(key),
     });
     this.#logRefusals = setInterval(() => {
       const counts = this.#refusals.flush();
@@ -128,9 +130,9 @@ export class Service {
   }
 
   #admit(request: Request, address: string): Response | Grant {
-    const client = clientKey(address);
+    const key = clientKey(address);
     const fault = handshakeFault(request, this.#config.allowOrigin, this.#hub.draining) ??
-      admissionFault(this.#admission, client);
+      admissionFault(this.#admission, key);
     if (fault) {
       this.#refusals.count(fault.code);
       return refusal(fault.status, fault.sentence, fault.headers);
@@ -139,13 +141,7 @@ export class Service {
     const { hostname } = new URL(request.url);
     return {
       protocol,
-      accept: (socket) =>
-        this.#hub.accept({
-          socket,
-          version,
-          ice: (ident) => this.#ice.offer(hostname, ident),
-          onClosed: () => this.#admission.release(client),
-        }),
+      accept: (socket) => this.#hub.accept({ socket, version, key, hostname }),
     };
   }
 

@@ -4,7 +4,7 @@ import { CloseCode, type GoneReason } from "./codes.ts";
 import type { IceOffer } from "./ice/turn.ts";
 import { type SocketLimits, TokenBucket } from "./limits.ts";
 import type { Log } from "./log.ts";
-import { Outbox } from "./outbox.ts";
+import { Outbox, type OutboxOwner } from "./outbox.ts";
 import {
   type ClientCall,
   decode,
@@ -38,16 +38,20 @@ export interface SessionContext {
   readonly refusals: Tally;
   /** Milliseconds; only differences matter. */
   readonly now: () => number;
+  /** ICE servers for a client, with fresh credentials; `ident` tells them from others'. */
+  readonly ice: (client: Client, ident: string) => IceOffer;
+  /** Called once for each session, when its socket is closed for good. */
+  readonly onClosed: (session: Session, client: Client) => void;
 }
 
-/** What belongs to one client. */
+/** What belongs to one client: data alone, for there may be many thousands of them, and most are idle. */
 export interface Client {
   readonly socket: WebSocket;
   readonly version: Version;
-  /** ICE servers for this client, with fresh credentials at each call; `ident` tells them from others'. */
-  readonly ice: (ident: string) => IceOffer;
-  /** Called once, when the socket is closed for good. */
-  readonly onClosed: (session: Session) => void;
+  /** What the limits per client count by. */
+  readonly key: string;
+  /** The host by which it came, without a port. */
+  readonly hostname: string;
 }
 
 /** A client that breaks limits may do so that many times at once, and this often per second in the long run. */
@@ -67,13 +71,14 @@ const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
  * Handles the events of one server-side WebSocket. It listens with itself as the listener object, which spares a
  * closure per event and socket.
  */
-export class Session implements EventListenerObject {
+export class Session implements EventListenerObject, OutboxOwner {
   readonly #client: Client;
   readonly #context: SessionContext;
   readonly #outbox: Outbox;
   readonly #calls: TokenBucket;
-  readonly #joins: TokenBucket;
-  readonly #strikes: TokenBucket;
+  /** Made when they are needed: most sockets join once or twice, and break no limits. */
+  #joins?: TokenBucket;
+  #strikes?: TokenBucket;
   /** Whether calls are taken: until the socket closes or is told to. */
   #open = true;
   #closed = false;
@@ -84,18 +89,17 @@ export class Session implements EventListenerObject {
     const { limits } = context;
     this.#client = client;
     this.#context = context;
-    const now = context.now();
-    this.#calls = new TokenBucket(limits.callBurst, now);
-    this.#joins = new TokenBucket(limits.joinBurst, now);
-    this.#strikes = new TokenBucket(STRIKES, now);
-    this.#outbox = new Outbox(socket, limits.maxQueueBytes, () => {
-      context.refusals.count("slow-reader");
-      this.close(CloseCode.overloaded, "too slow a reader");
-    });
+    this.#calls = new TokenBucket(limits.callBurst, context.now());
+    this.#outbox = new Outbox(socket, limits.maxQueueBytes, this);
     if (client.version === 3) socket.addEventListener("open", this);
     socket.addEventListener("message", this);
     socket.addEventListener("close", this);
     socket.addEventListener("error", this);
+  }
+
+  onOverflow(): void {
+    this.#context.refusals.count("slow-reader");
+    this.close(CloseCode.overloaded, "too slow a reader");
   }
 
   handleEvent(event: Event): void {
@@ -104,7 +108,7 @@ export class Session implements EventListenerObject {
         return this.#onMessage((event as MessageEvent<string | ArrayBuffer>).data);
       case "open":
         return this.#outbox.send(
-          encodeWelcome({ ...this.#context.welcome, ...this.#client.ice(freshIdent()) }),
+          encodeWelcome({ ...this.#context.welcome, ...this.#context.ice(this.#client, freshIdent()) }),
         );
       case "close":
         return this.#onClosed(isTimeout(event as CloseEvent) ? "timeout" : "closed");
@@ -145,7 +149,7 @@ export class Session implements EventListenerObject {
       session.#outbox.send(encodeStun(own.quoted, other.quoted, initiator));
     },
     signalled(session, own, other, tail) {
-      session.#outbox.send(encodeSignal(own.quoted, other.quoted, tail));
+      session.#outbox.send(encodeSignal(own.opening, other.quoted, tail));
     },
     left(session, own) {
       session.#context.log.debug("{address} left", { address: own.text });
@@ -171,9 +175,15 @@ export class Session implements EventListenerObject {
 
     const call = decode(text, this.#client.version);
     const allowed = this.#calls.take(limits.callRate, limits.callBurst, now) &&
-      (call.call !== "join" || this.#joins.take(limits.joinRate, limits.joinBurst, now));
+      (call.call !== "join" || this.#mayJoin());
     if (allowed) this.#carryOut(call);
     else this.#strike(call);
+  }
+
+  #mayJoin(): boolean {
+    const { limits: { joinRate, joinBurst }, now } = this.#context;
+    this.#joins ??= new TokenBucket(joinBurst, now());
+    return this.#joins.take(joinRate, joinBurst, now);
   }
 
   #carryOut(call: ClientCall): void {
@@ -190,7 +200,7 @@ export class Session implements EventListenerObject {
       case "ping":
         return this.#outbox.send(PONG);
       case "ice":
-        return this.#outbox.send(encodeIce(this.#client.ice(freshIdent())));
+        return this.#outbox.send(encodeIce(this.#context.ice(this.#client, freshIdent())));
       case "refused":
         return this.#refuse(call.refusal);
     }
@@ -208,11 +218,12 @@ export class Session implements EventListenerObject {
     this.#closed = true;
     clearTimeout(this.#closing);
     this.#depart(reason);
-    this.#client.onClosed(this);
+    this.#context.onClosed(this, this.#client);
   }
 
   #strike(call: ClientCall): void {
     this.#refuse({ ...describe(call), code: "rate-limited" });
+    this.#strikes ??= new TokenBucket(STRIKES, this.#context.now());
     if (!this.#strikes.take(STRIKES_PER_SECOND, STRIKES, this.#context.now)) {
       this.#context.refusals.count("flood");
       this.close(CloseCode.policy, "too many calls, again and again");

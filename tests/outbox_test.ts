@@ -27,7 +27,7 @@ class Pipe {
 
 Deno.test("a reader that keeps up never overflows, and is seldom asked about", () => {
   const pipe = new Pipe();
-  const outbox = new Outbox(pipe.sink, 30_000, () => assert(false, "overflow"));
+  const outbox = new Outbox(pipe.sink, 30_000, { onOverflow: () => assert(false, "overflow") });
   for (let i = 0; i < 1000; i++) {
     outbox.send("x".repeat(100));
     pipe.bufferedAmount = 0;
@@ -40,7 +40,7 @@ Deno.test("past the bound nothing more is sent, and the owner is told once, late
   for (const text of ["x".repeat(100), "☃".repeat(40), "é".repeat(60)]) {
     const pipe = new Pipe();
     let overflows = 0;
-    const outbox = new Outbox(pipe.sink, 10_000, () => overflows++);
+    const outbox = new Outbox(pipe.sink, 10_000, { onOverflow: () => overflows++ });
     for (let i = 0; i < 1000; i++) outbox.send(text);
     assertEquals(overflows, 0, "the owner must not be told in the midst of somebody's call");
     await Promise.resolve();
@@ -55,7 +55,7 @@ Deno.test("past the bound nothing more is sent, and the owner is told once, late
 
 Deno.test("a closed outbox takes nothing", () => {
   const pipe = new Pipe();
-  const outbox = new Outbox(pipe.sink, 1000, () => assert(false, "overflow"));
+  const outbox = new Outbox(pipe.sink, 1000, { onOverflow: () => assert(false, "overflow") });
   outbox.send("a");
   outbox.close();
   outbox.send("b");

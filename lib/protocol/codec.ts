@@ -168,9 +168,14 @@ export function encodeStun(own: string, other: string, initiator: boolean): stri
   return `["stun",${own},${other},${initiator}]`;
 }
 
-/** The receiver sees its own address first. `tail` is that of the call. */
-export function encodeSignal(own: string, other: string, tail: string): string {
-  return '["signal",' + own + "," + other + tail;
+/** How every signal to the address `own` begins: the receiver sees its own address first. */
+export function signalOpening(own: string): string {
+  return `["signal",${own},`;
+}
+
+/** `opening`: that of the receiver; `tail`: that of the call. */
+export function encodeSignal(opening: string, other: string, tail: string): string {
+  return opening + other + tail;
 }
 
 export function encodeLeft(own: string): string {

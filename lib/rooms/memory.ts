@@ -1,6 +1,6 @@
 import type { GoneReason } from "../codes.ts";
 import type { RoomLimits } from "../limits.ts";
-import { quote } from "../protocol/codec.ts";
+import { quote, signalOpening } from "../protocol/codec.ts";
 import type { Address, RoomEvents, RoomStore } from "./store.ts";
 
 interface Member<P> extends Address {
@@ -46,7 +46,8 @@ export class MemoryStore<P> implements RoomStore<P> {
       return refuse("room-full");
     }
 
-    const newcomer: Member<P> = { text, quoted: quote(text), peer, room };
+    const quoted = quote(text);
+    const newcomer: Member<P> = { text, quoted, opening: signalOpening(quoted), peer, room };
     events.joined(peer, newcomer);
     for (const member of room.members) {
       events.introduced(member.peer, member, newcomer, false);

@@ -1,7 +1,14 @@
 import fc from "fast-check";
 import { assert, assertEquals } from "../assert.ts";
 import type { ErrorCode } from "../../lib/codes.ts";
-import { type ClientCall, decode, encodeError, encodeSignal, quote } from "../../lib/protocol/codec.ts";
+import {
+  type ClientCall,
+  decode,
+  encodeError,
+  encodeSignal,
+  quote,
+  signalOpening,
+} from "../../lib/protocol/codec.ts";
 
 const refused = (code: ErrorCode, call?: string, ...about: string[]): ClientCall => ({
   call: "refused",
@@ -113,7 +120,7 @@ Deno.test("whatever the form of a signal, the receiver gets its data as it was s
       const call = decode(text, 2);
       assert(call.call === "signal", text);
       assertEquals([call.from, call.to], [from, to]);
-      const relayed = encodeSignal(quote(to), quote(from), call.tail);
+      const relayed = encodeSignal(signalOpening(quote(to)), quote(from), call.tail);
       assert(relayed.includes(data), relayed);
       const [name, own, other, ...rest] = JSON.parse(relayed);
       assertEquals([name, own, other, rest.length], ["signal", to, from, 1]);

@@ -1,0 +1,116 @@
+/** The processes of a run: servers, and the one that makes the load. */
+
+import { startFlags } from "../server.ts";
+import { TextLineStream } from "./lines.ts";
+import type { Answer, Order } from "./load.ts";
+import type { Slice, Target, Task } from "./workloads.ts";
+
+const ROOT = new URL("../../", import.meta.url);
+
+/** All checks are on, but none of these limits is to be reached: one address plays all clients. */
+const SIGNAL_OPTIONS = [
+  ["--host", "127.0.0.1"],
+  ["--port", "0"],
+  ["--max-sockets", "100000"],
+  ["--max-sockets-per-client", "100000"],
+  ["--connect-rate", "1000000"],
+  ["--call-rate", "1000000"],
+  ["--join-rate", "1000000"],
+  ["--max-rooms", "10000000"],
+  ["--max-addresses", "10000000"],
+].flat();
+
+/** The servers that are compared. */
+export const SERVERS = ["signal", "echo"] as const;
+export type ServerName = typeof SERVERS[number];
+
+/** A server that runs; `await using` ends it. */
+export interface RunningServer extends Target, AsyncDisposable {}
+
+function run(flags: readonly string[], script: string, args: readonly string[] = []) {
+  return new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", ...flags, script, ...args],
+    cwd: ROOT,
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+}
+
+async function end(child: Deno.ChildProcess): Promise<void> {
+  try {
+    child.kill("SIGKILL");
+  } catch {
+    // It has ended.
+  }
+  await child.status;
+}
+
+/** Starts a server with the flags of `deno task start`: both get the same. */
+export async function startServer(name: ServerName): Promise<RunningServer> {
+  const flags = await startFlags();
+  const child = name === "signal" ? run(flags, "main.ts", SIGNAL_OPTIONS) : run(flags, "tests/bench/echo.ts");
+  const lines = child.stdout.pipeThrough(new TextLineStream()).getReader();
+  const { value: line = "nothing" } = await lines.read();
+  const port = /listens on \W*ws:\/\/localhost:(\d+)/.exec(line)?.[1];
+  if (port === undefined) {
+    await end(child);
+    throw new Error(`the server '${name}' said ${line}`);
+  }
+  const drained = (async () => {
+    while (!(await lines.read()).done);
+  })();
+  return {
+    port: Number(port),
+    pid: child.pid,
+    echoes: name === "echo",
+    async [Symbol.asyncDispose]() {
+      await child.stdin.close();
+      await end(child);
+      await drained;
+    },
+  };
+}
+
+/** The load process, as seen from here. One order at a time. */
+export class Load implements AsyncDisposable {
+  readonly #child: Deno.ChildProcess & { readonly stdin: WritableStream<Uint8Array> };
+  readonly #orders: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #answers: ReadableStreamDefaultReader<string>;
+
+  constructor() {
+    this.#child = run(["--no-prompt", "--allow-all"], "tests/bench/load.ts");
+    this.#orders = this.#child.stdin.getWriter();
+    this.#answers = this.#child.stdout.pipeThrough(new TextLineStream()).getReader();
+  }
+
+  /** Connects what the task needs; the number stands for it in later orders. */
+  async prepare(target: Target, task: Task): Promise<number> {
+    const { port, pid, echoes } = target;
+    const answer = await this.#ask({ order: "prepare", target: { port, pid, echoes }, task });
+    return (answer as { rig: number }).rig;
+  }
+
+  async slice(rig: number, milliseconds: number): Promise<Slice> {
+    return (await this.#ask({ order: "slice", rig, milliseconds }) as { slice: Slice }).slice;
+  }
+
+  async close(rig: number): Promise<void> {
+    await this.#ask({ order: "close", rig });
+  }
+
+  async #ask(order: Order): Promise<Exclude<Answer, { error: string }>> {
+    await this.#orders.write(new TextEncoder().encode(`${JSON.stringify(order)}\n`));
+    const { value } = await this.#answers.read();
+    if (value === undefined) throw new Error("the load process has ended");
+    const answer: Answer = JSON.parse(value);
+    if ("error" in answer) throw new Error(answer.error);
+    return answer;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#orders.close();
+    await this.#answers.cancel();
+    await this.#child.status;
+  }
+}

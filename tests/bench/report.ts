@@ -1,0 +1,80 @@
+/** The figures of a run, for people. */
+
+import { type Quartiles, quartiles } from "./statistics.ts";
+
+/** One line of the table. */
+export interface Row {
+  readonly what: string;
+  /** The middle one of all rounds. */
+  readonly signal: number;
+  readonly echo: number;
+  /** Of signal to echo, in each round. */
+  readonly ratios: readonly number[];
+  readonly decimals: number;
+}
+
+/** What must not be exceeded. */
+export interface Bar {
+  readonly what: string;
+  readonly most: number;
+  readonly ratios: readonly number[];
+}
+
+const HEAD = ["", "signal", "echo", "ratio", "middle half of the rounds"];
+
+function cells({ what, signal, echo, ratios, decimals }: Row): string[] {
+  const { low, median, high } = quartiles(ratios);
+  return [what, number(signal, decimals), number(echo, decimals), ratio(median), spread({ low, high })];
+}
+
+function number(value: number, decimals: number): string {
+  const [whole, fraction] = value.toFixed(decimals).split(".");
+  const grouped = whole.replace(/\B(?=(\d{3})+$)/g, " ");
+  return fraction === undefined ? grouped : `${grouped}.${fraction}`;
+}
+
+function ratio(value: number): string {
+  return value.toFixed(2);
+}
+
+function spread({ low, high }: Pick<Quartiles, "low" | "high">): string {
+  return `${ratio(low)} – ${ratio(high)}`;
+}
+
+/** Columns that line up in a fixed-width font. */
+export function plainTable(rows: readonly Row[]): string {
+  const lines = [HEAD, ...rows.map(cells)];
+  const widths = HEAD.map((_, column) => Math.max(...lines.map((line) => line[column].length)));
+  return lines.map((line) =>
+    line.map((cell, column) => column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column])).join(
+      "   ",
+    )
+  ).join("\n");
+}
+
+export function markdownTable(rows: readonly Row[]): string {
+  return [HEAD, HEAD.map((_, column) => column === 0 ? "---" : "--:"), ...rows.map(cells)]
+    .map((line) => `| ${line.join(" | ")} |`)
+    .join("\n");
+}
+
+/** Whether a bar is met, by the median of the rounds. */
+export function isMet({ most, ratios }: Bar): boolean {
+  return quartiles(ratios).median <= most;
+}
+
+export function describeBar(bar: Bar): string {
+  const { median, ...outer } = quartiles(bar.ratios);
+  const verdict = isMet(bar) ? "met" : "missed";
+  return `${verdict}: ${bar.what} costs ${ratio(median)} times the echo's (${spread(outer)}), ${
+    ratio(bar.most)
+  } at most`;
+}
+
+/** The machine by its size, and what the servers run on. */
+export function describeMachine(): string {
+  const gib = Math.round(Deno.systemMemoryInfo().total / 2 ** 30);
+  const os = Deno.build.os === "darwin" ? "macOS" : Deno.build.os[0].toUpperCase() + Deno.build.os.slice(1);
+  const { deno, v8 } = Deno.version;
+  return `${navigator.hardwareConcurrency} cores, ${gib} GiB of memory, ${os}, Deno ${deno}, V8 ${v8}`;
+}
