@@ -129,9 +129,15 @@ Deno.test("a bar is judged by the median of the rounds", () => {
 });
 
 Deno.test("tables have one line for each measurement", () => {
-  const rows = [{ what: "signals", decimals: 0, signal: 81234.5, echo: 100000, ratios: [0.8, 0.9, 1] }];
-  assertEquals(cells(plainTable(rows), "signals"), ["signals", "81 235", "100 000", "0.90", "0.85 – 0.95"]);
-  assertStringIncludes(markdownTable(rows), "| signals | 81 235 | 100 000 | 0.90 | 0.85 – 0.95 |");
+  const rows = [{ what: "signals", decimals: 0, signal: 81234.5, baseline: 100000, ratios: [0.8, 0.9, 1] }];
+  assertEquals(cells(plainTable(rows, "echo"), "signals"), [
+    "signals",
+    "81 235",
+    "100 000",
+    "0.90",
+    "0.85 – 0.95",
+  ]);
+  assertStringIncludes(markdownTable(rows, "echo"), "| signals | 81 235 | 100 000 | 0.90 | 0.85 – 0.95 |");
 });
 
 Deno.test({

@@ -1,13 +1,14 @@
 /**
  * `deno task bench`: what the server can do, beside the bare echo server on the same runtime.
  *
- * The machine may be busy with other things, and one slice of time differs from the next by a fifth. So both servers stay up and take turns in short slices, in random order; each slice is compared with the
- * other server's of the same round, and the median of these ratios is the result. How well the compiler did in one
- * process stays with that process, so the rounds are spread over several fresh pairs of them.
+ * The machine may be busy with other things, and one slice of time differs from the next by a fifth. So both
+ * servers stay up and take turns in short slices, in random order; each slice is compared with the other server's of
+ * the same round, and the median of these ratios is the result. How well the compiler did in one process stays with
+ * that process, so the rounds are spread over several fresh pairs of them.
  */
 
 import { parseFlags } from "../../lib/flags.ts";
-import { Load, type RunningServer, type ServerName, SERVERS, startServer } from "./processes.ts";
+import { type Baseline, Load, type RunningServer, startServer } from "./processes.ts";
 import {
   type Bar,
   describeBar,
@@ -17,6 +18,7 @@ import {
   plainTable,
   type Row,
 } from "./report.ts";
+import { hasBinary } from "../parts.ts";
 import { median, shuffled, sum } from "./statistics.ts";
 import { maxOpenFiles, memoryKiB } from "./usage.ts";
 import type { Slice, Task } from "./workloads.ts";
@@ -40,6 +42,7 @@ const MOST: Effort = { processes: 5, rounds: 30, warmUp: 6 };
 
 const PAIRS = 100;
 const JOIN_SOCKETS = 128;
+const STUN_CLIENTS = 64;
 const ROOM_SIZES = [2, 16, 64];
 const IDLE_SOCKETS = { quick: 1000, full: 5000 };
 const IDLE_PROCESSES = { quick: 1, full: 5 };
@@ -55,37 +58,47 @@ const QUIET_LOAD = 0.5;
 
 /** What a measurement adds to the report. */
 interface Findings {
+  /** What the rows compare with; the echo, where it is not said. */
+  readonly baseline?: Baseline;
   readonly rows: readonly Row[];
   readonly bars?: readonly Bar[];
   readonly notes?: readonly string[];
 }
 
-/** The slices of both servers; those with the same index are of one round. */
-type Rounds = Readonly<Record<ServerName, Slice[]>>;
+/** The two that are compared. */
+const SIDES = ["signal", "baseline"] as const;
 
-async function compare(load: Load, task: Task, { processes, rounds, warmUp }: Effort): Promise<Rounds> {
-  const slices: Rounds = { signal: [], echo: [] };
+/** The slices of both servers; those with the same index are of one round. */
+type Rounds = Readonly<Record<typeof SIDES[number], Slice[]>>;
+
+async function compare(
+  load: Load,
+  task: Task,
+  { processes, rounds, warmUp }: Effort,
+  other: Baseline = "echo",
+): Promise<Rounds> {
+  const slices: Rounds = { signal: [], baseline: [] };
   for (let process = 0; process < processes; process++) {
     await using signal = await startServer("signal");
-    await using echo = await startServer("echo");
-    const rigs = { signal: await load.prepare(signal, task), echo: await load.prepare(echo, task) };
+    await using baseline = await startServer(other);
+    const rigs = { signal: await load.prepare(signal, task), baseline: await load.prepare(baseline, task) };
     for (let round = -warmUp; round < rounds; round++) {
-      for (const name of shuffled(SERVERS)) {
-        const slice = await load.slice(rigs[name], SLICE_MS);
-        if (round >= 0) slices[name].push(slice);
+      for (const side of shuffled(SIDES)) {
+        const slice = await load.slice(rigs[side], SLICE_MS);
+        if (round >= 0) slices[side].push(slice);
       }
     }
-    for (const name of SERVERS) await load.close(rigs[name]);
+    for (const side of SIDES) await load.close(rigs[side]);
   }
   return slices;
 }
 
 /** A row, from a figure of each slice; undefined where the figure is not known here. */
 function row(what: string, decimals: number, rounds: Rounds, figure: (slice: Slice) => number | undefined) {
-  const [signal, echo] = SERVERS.map((name) => known(rounds[name].map(figure)));
-  if (!signal || !echo) return undefined;
-  const ratios = signal.map((value, round) => value / echo[round]);
-  return { what, decimals, signal: median(signal), echo: median(echo), ratios };
+  const [signal, baseline] = SIDES.map((side) => known(rounds[side].map(figure)));
+  if (!signal || !baseline) return undefined;
+  const ratios = signal.map((value, round) => value / baseline[round]);
+  return { what, decimals, signal: median(signal), baseline: median(baseline), ratios };
 }
 
 /** The values, or undefined where one of them is not known. */
@@ -143,15 +156,15 @@ async function relay(load: Load, quick: boolean): Promise<Findings> {
       continue;
     }
     bars.push({ what: `relaying a signal of ${size}`, most: MOST_CPU, ratios: cpu.ratios });
-    const [signal, echo] = SERVERS.map((name) =>
-      sum(rounds[name].map(({ serverMicros }) => serverMicros!)) / sum(rounds[name].map(({ done }) => done))
+    const [signal, echo] = SIDES.map((side) =>
+      sum(rounds[side].map(({ serverMicros }) => serverMicros!)) / sum(rounds[side].map(({ done }) => done))
     );
     const ofSums = signal / echo;
     if (Math.abs(ofSums - median(cpu.ratios)) > NOTEWORTHY) {
       notes.push(`CPU per signal of ${size}, ratio of the sums over all rounds: ${ofSums.toFixed(2)}.`);
     }
-    const [bySignal, byEcho] = SERVERS.map((name) =>
-      median(rounds[name].map(({ loadMicros, seconds }) => loadMicros! / seconds / 1e6)).toFixed(2)
+    const [bySignal, byEcho] = SIDES.map((side) =>
+      median(rounds[side].map(({ loadMicros, seconds }) => loadMicros! / seconds / 1e6)).toFixed(2)
     );
     notes.push(`The load process used ${bySignal} of a core with signal and ${byEcho} with the echo.`);
   }
@@ -161,19 +174,20 @@ async function relay(load: Load, quick: boolean): Promise<Findings> {
 async function idle(load: Load, quick: boolean): Promise<Findings> {
   const sockets = quick ? IDLE_SOCKETS.quick : IDLE_SOCKETS.full;
   requireOpenFiles(sockets);
-  const perSocket: Record<ServerName, (number | undefined)[]> = { signal: [], echo: [] };
+  const servers = ["signal", "echo"] as const;
+  const perSocket: Record<typeof servers[number], (number | undefined)[]> = { signal: [], echo: [] };
   for (let process = 0; process < (quick ? IDLE_PROCESSES.quick : IDLE_PROCESSES.full); process++) {
-    for (const name of shuffled(SERVERS)) {
+    for (const name of shuffled(servers)) {
       await using server = await startServer(name);
       perSocket[name].push(await idleMemory(load, server, sockets));
     }
   }
-  const [signal, echo] = SERVERS.map((name) => known(perSocket[name]));
+  const [signal, echo] = servers.map((name) => known(perSocket[name]));
   if (!signal || !echo) return { rows: [], notes: [UNKNOWN_MEMORY] };
   const ratios = signal.map((value, process) => value / echo[process]);
   const what = `KiB per idle socket, of ${sockets}`;
   return {
-    rows: [{ what, decimals: 1, signal: median(signal), echo: median(echo), ratios }],
+    rows: [{ what, decimals: 1, signal: median(signal), baseline: median(echo), ratios }],
     bars: [{ what: "an idle socket's memory", most: MOST_MEMORY, ratios }],
   };
 }
@@ -220,7 +234,23 @@ function requireOpenFiles(sockets: number): void {
   );
 }
 
-const MEASUREMENTS = { handshakes, joins, relay, idle };
+async function stun(load: Load, quick: boolean): Promise<Findings> {
+  if (!hasBinary("turnserver")) return { rows: [], notes: ["STUN was left out: coturn is not installed."] };
+  const task: Task = { kind: "answers", clients: STUN_CLIENTS };
+  const rounds = await compare(load, task, quick ? LITTLE : MUCH, "coturn");
+  const cpu = row("  server CPU, µs per answer", 2, rounds, serverCpu);
+  return {
+    baseline: "coturn",
+    rows: [
+      row("STUN answers per second", 0, rounds, rate)!,
+      row("  latency p50, ms", 2, rounds, ({ p50 }) => p50)!,
+      row("  latency p99, ms", 2, rounds, ({ p99 }) => p99)!,
+      ...cpu ? [cpu] : [],
+    ],
+  };
+}
+
+const MEASUREMENTS = { handshakes, joins, relay, idle, stun };
 const NAMES = Object.keys(MEASUREMENTS) as (keyof typeof MEASUREMENTS)[];
 
 const USAGE = `Usage: deno task bench [--quick] [--only ${NAMES.join("|")}] [--markdown]`;
@@ -250,11 +280,14 @@ async function main(): Promise<number> {
       if (only.length === 0 || only.includes(name)) found.push(await MEASUREMENTS[name](load, quick));
     }
   }
-  const rows = found.flatMap(({ rows }) => rows);
   const bars = found.flatMap(({ bars }) => bars ?? []);
   const notes = found.flatMap(({ notes }) => notes ?? []);
-  console.log(`${describeMachine()}\n`);
-  console.log(switches.has("markdown") ? markdownTable(rows) : plainTable(rows));
+  console.log(describeMachine());
+  for (const other of ["echo", "coturn"] as const) {
+    const rows = found.flatMap(({ rows, baseline = "echo" }) => baseline === other ? rows : []);
+    if (rows.length === 0) continue;
+    console.log(`\n${switches.has("markdown") ? markdownTable(rows, other) : plainTable(rows, other)}`);
+  }
   if (bars.length + notes.length > 0) console.log(["", ...bars.map(describeBar), ...notes].join("\n"));
   return quick || bars.every(isMet) ? 0 : 1;
 }

@@ -1,5 +1,6 @@
 /** The processes of a run: servers, and the one that makes the load. */
 
+import { findBinary } from "../parts.ts";
 import { startFlags } from "../server.ts";
 import { TextLineStream } from "./lines.ts";
 import type { Answer, Order } from "./load.ts";
@@ -18,11 +19,14 @@ const SIGNAL_OPTIONS = [
   ["--join-rate", "1000000"],
   ["--max-rooms", "10000000"],
   ["--max-addresses", "10000000"],
+  ["--stun-rate", "1000000"],
+  ["--stun-burst", "10000000"],
+  ["--stun-total-rate", "10000000"],
 ].flat();
 
-/** The servers that are compared. */
-export const SERVERS = ["signal", "echo"] as const;
-export type ServerName = typeof SERVERS[number];
+/** What the server is compared with. */
+export type Baseline = "echo" | "coturn";
+export type ServerName = "signal" | Baseline;
 
 /** A server that runs; `await using` ends it. */
 export interface RunningServer extends Target, AsyncDisposable {}
@@ -46,8 +50,12 @@ async function end(child: Deno.ChildProcess): Promise<void> {
   await child.status;
 }
 
-/** Starts a server with the flags of `deno task start`: both get the same. */
-export async function startServer(name: ServerName): Promise<RunningServer> {
+/** Starts a server; those on Deno get the flags of `deno task start`. */
+export function startServer(name: ServerName): Promise<RunningServer> {
+  return name === "coturn" ? startCoturn() : startOnDeno(name);
+}
+
+async function startOnDeno(name: "signal" | "echo"): Promise<RunningServer> {
   const flags = await startFlags();
   const child = name === "signal" ? run(flags, "main.ts", SIGNAL_OPTIONS) : run(flags, "tests/bench/echo.ts");
   const lines = child.stdout.pipeThrough(new TextLineStream()).getReader();
@@ -68,6 +76,44 @@ export async function startServer(name: ServerName): Promise<RunningServer> {
       await child.stdin.close();
       await end(child);
       await drained;
+    },
+  };
+}
+
+/** A coturn that does nothing but STUN. */
+async function startCoturn(): Promise<RunningServer> {
+  const program = findBinary("turnserver");
+  if (program === undefined) throw new Error("coturn is not installed");
+  const free = Deno.listenDatagram({ transport: "udp", hostname: "127.0.0.1", port: 0 });
+  const { port } = free.addr as Deno.NetAddr;
+  free.close();
+  const directory = await Deno.makeTempDir();
+  const child = new Deno.Command(program, {
+    args: [
+      "-n",
+      "--stun-only",
+      "--no-tcp",
+      "--no-tls",
+      "--no-dtls",
+      "--no-cli",
+      "--no-stdout-log",
+      `--log-file=${directory}/log`,
+      `--pidfile=${directory}/pid`,
+      `--userdb=${directory}/users`,
+      "--listening-ip=127.0.0.1",
+      `--listening-port=${port}`,
+    ],
+    stdin: "null",
+    stdout: "null",
+    stderr: "null",
+  }).spawn();
+  return {
+    port,
+    pid: child.pid,
+    echoes: false,
+    async [Symbol.asyncDispose]() {
+      await end(child);
+      await Deno.remove(directory, { recursive: true });
     },
   };
 }

@@ -7,8 +7,8 @@ export interface Row {
   readonly what: string;
   /** The middle one of all rounds. */
   readonly signal: number;
-  readonly echo: number;
-  /** Of signal to echo, in each round. */
+  readonly baseline: number;
+  /** Of signal to the baseline, in each round. */
   readonly ratios: readonly number[];
   readonly decimals: number;
 }
@@ -20,11 +20,13 @@ export interface Bar {
   readonly ratios: readonly number[];
 }
 
-const HEAD = ["", "signal", "echo", "ratio", "middle half of the rounds"];
+function head(baseline: string): string[] {
+  return ["", "signal", baseline, "ratio", "middle half of the rounds"];
+}
 
-function cells({ what, signal, echo, ratios, decimals }: Row): string[] {
+function cells({ what, signal, baseline, ratios, decimals }: Row): string[] {
   const { low, median, high } = quartiles(ratios);
-  return [what, number(signal, decimals), number(echo, decimals), ratio(median), spread({ low, high })];
+  return [what, number(signal, decimals), number(baseline, decimals), ratio(median), spread({ low, high })];
 }
 
 function number(value: number, decimals: number): string {
@@ -42,9 +44,9 @@ function spread({ low, high }: Pick<Quartiles, "low" | "high">): string {
 }
 
 /** Columns that line up in a fixed-width font. */
-export function plainTable(rows: readonly Row[]): string {
-  const lines = [HEAD, ...rows.map(cells)];
-  const widths = HEAD.map((_, column) => Math.max(...lines.map((line) => line[column].length)));
+export function plainTable(rows: readonly Row[], baseline: string): string {
+  const lines = [head(baseline), ...rows.map(cells)];
+  const widths = lines[0].map((_, column) => Math.max(...lines.map((line) => line[column].length)));
   return lines.map((line) =>
     line.map((cell, column) => column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column])).join(
       "   ",
@@ -52,8 +54,9 @@ export function plainTable(rows: readonly Row[]): string {
   ).join("\n");
 }
 
-export function markdownTable(rows: readonly Row[]): string {
-  return [HEAD, HEAD.map((_, column) => column === 0 ? "---" : "--:"), ...rows.map(cells)]
+export function markdownTable(rows: readonly Row[], baseline: string): string {
+  const names = head(baseline);
+  return [names, names.map((_, column) => column === 0 ? "---" : "--:"), ...rows.map(cells)]
     .map((line) => `| ${line.join(" | ")} |`)
     .join("\n");
 }

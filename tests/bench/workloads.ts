@@ -1,5 +1,6 @@
 /** What the benchmark makes servers do. All workloads run in closed loops: nothing is sent before its answer is due. */
 
+import { decodeStun, encodeBindingRequest, mappedAddress } from "../../lib/ice/stun.ts";
 import { ident, relayedText, room, signalText } from "./messages.ts";
 import { clientFrame, Peer } from "./peer.ts";
 import { quantile } from "./statistics.ts";
@@ -24,6 +25,8 @@ export type Task =
   | { readonly kind: "joins"; readonly roomSize: number; readonly sockets: number }
   /** Pairs of sockets send each other signals; each socket has one on its way. Done: a signal that has arrived. */
   | { readonly kind: "signals"; readonly pairs: number; readonly bytes: number }
+  /** STUN clients that ask for their address again and again, one request on its way each. Done: an answer. */
+  | { readonly kind: "answers"; readonly clients: number }
   /** Sockets that do nothing. Done: a socket that was still served when the slice began. */
   | { readonly kind: "idle"; readonly sockets: number };
 
@@ -72,6 +75,8 @@ export class Rig {
         return new Rig(target, await Joins.prepare(target, task.sockets, task.roomSize));
       case "signals":
         return new Rig(target, await Signals.prepare(target, task.pairs, task.bytes));
+      case "answers":
+        return new Rig(target, new Answers(target, task.clients));
       case "idle":
         return new Rig(target, await Idle.prepare(target, task.sockets));
     }
@@ -300,6 +305,49 @@ class Signals implements Workload {
 
   close(): void {
     for (const { from } of this.#lanes) from.drop();
+  }
+}
+
+/** After so many milliseconds without an answer a request is sent again: UDP may lose it. */
+const REPEAT_MS = 250;
+
+class Answers implements Workload {
+  readonly #server: Deno.NetAddr;
+  readonly #sockets: Deno.DatagramConn[];
+
+  constructor({ port }: Target, clients: number) {
+    this.#server = { transport: "udp", hostname: "127.0.0.1", port };
+    this.#sockets = Array.from(
+      { length: clients },
+      () => Deno.listenDatagram({ transport: "udp", hostname: "127.0.0.1", port: 0 }),
+    );
+  }
+
+  async run(deadline: number, progress: Progress): Promise<void> {
+    await Promise.all(this.#sockets.map(async (socket) => {
+      const id = crypto.getRandomValues(new Uint8Array(12));
+      const request = encodeBindingRequest(id);
+      const own = (socket.addr as Deno.NetAddr).port;
+      const send = () => socket.send(request, this.#server);
+      const repeat = setInterval(send, REPEAT_MS);
+      for (let count = 0, now = performance.now(); count === 0 || now < deadline; count++) {
+        await send();
+        const [datagram] = await socket.receive();
+        const arrival = performance.now();
+        progress.latencies.push(arrival - now);
+        progress.done++;
+        now = arrival;
+        if (count % SAMPLE !== 0) continue;
+        const answer = decodeStun(datagram);
+        const port = "fault" in answer ? undefined : mappedAddress(answer)?.port;
+        if (port !== own) throw new Error(`a request from port ${own} was answered with ${port}`);
+      }
+      clearInterval(repeat);
+    }));
+  }
+
+  close(): void {
+    for (const socket of this.#sockets) socket.close();
   }
 }
 
