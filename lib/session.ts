@@ -20,6 +20,7 @@ import {
   encodeWelcome,
   PONG,
   type Refusal,
+  type SignalHead,
   type Version,
   type Welcome,
 } from "./protocol/codec.ts";
@@ -76,6 +77,7 @@ export class Session implements EventListenerObject, OutboxOwner {
   readonly #context: SessionContext;
   readonly #outbox: Outbox;
   readonly #calls: TokenBucket;
+  #lastHead?: SignalHead;
   /** Made when they are needed: most sockets join once or twice, and break no limits. */
   #joins?: TokenBucket;
   #strikes?: TokenBucket;
@@ -136,7 +138,7 @@ export class Session implements EventListenerObject, OutboxOwner {
    * has been written, which takes many minutes where the network swallows what is sent.
    */
   buryIfDead(): void {
-    if (this.#open && this.#client.socket.readyState !== WebSocket.OPEN) this.#depart("timeout");
+    if (this.#open && this.#client.socket.readyState > WebSocket.OPEN) this.#depart("timeout");
   }
 
   /** How rooms reach the sessions. */
@@ -173,7 +175,8 @@ export class Session implements EventListenerObject, OutboxOwner {
     const text = typeof data === "string" ? data : decodeUtf8(data);
     if (text === undefined) return this.#refuse({ code: "bad-json", about: [] });
 
-    const call = decode(text, this.#client.version);
+    const call = decode(text, this.#client.version, this.#lastHead);
+    if (call.call === "signal") this.#lastHead = call.head;
     const allowed = this.#calls.take(limits.callRate, limits.callBurst, now) &&
       (call.call !== "join" || this.#mayJoin());
     if (allowed) this.#carryOut(call);
@@ -190,7 +193,7 @@ export class Session implements EventListenerObject, OutboxOwner {
     const { rooms } = this.#context;
     switch (call.call) {
       case "signal":
-        return rooms.signal(this, call.from, call.to, call.tail);
+        return rooms.signal(this, call.head.from, call.head.to, call.tail);
       case "ident":
         return this.#outbox.send(encodeIdent(freshIdent()));
       case "join":
@@ -267,7 +270,7 @@ function describe(call: ClientCall): Pick<Refusal, "call" | "about"> {
     case "join":
       return { call: call.call, about: [call.ident, call.room] };
     case "signal":
-      return { call: call.call, about: [call.from, call.to] };
+      return { call: call.call, about: [call.head.from, call.head.to] };
     case "leave":
       return { call: call.call, about: [call.address] };
     default:

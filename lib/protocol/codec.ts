@@ -21,8 +21,7 @@ export type ClientCall =
   | { readonly call: "join"; readonly ident: string; readonly room: string }
   | {
     readonly call: "signal";
-    readonly from: string;
-    readonly to: string;
+    readonly head: SignalHead;
     /** The client's text from behind `to`, a comma first and the array's bracket last: relayed as it came. */
     readonly tail: string;
   }
@@ -30,6 +29,14 @@ export type ClientCall =
   | { readonly call: "ice" }
   | { readonly call: "ping" }
   | { readonly call: "refused"; readonly refusal: Refusal };
+
+/** Who signals to whom. */
+export interface SignalHead {
+  readonly from: string;
+  readonly to: string;
+  /** The client's text up to and with `to`, where that is in the usual form. */
+  readonly text?: string;
+}
 
 /** Why a call is not carried out, and as much of the call as may be repeated: never its data. */
 export interface Refusal {
@@ -63,16 +70,27 @@ const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 const MAX_IDENT = 128;
 const MAX_ROOM = 256;
 
-/** Reads one message of a client. Never throws: what can't be understood is a call of the kind `refused`. */
-export function decode(text: string, version: Version): ClientCall {
-  return decodePlainSignal(text) ?? decodeAny(text, version);
+/**
+ * Reads one message of a client. Never throws: what can't be understood is a call of the kind `refused`.
+ *
+ * @param last the head of the client's last signal. Mostly several signals in a row go to the same peer, and then
+ * nothing of it has to be found again. It makes no difference to the result
+ */
+export function decode(text: string, version: Version, last?: SignalHead): ClientCall {
+  return decodePlainSignal(text, last) ?? decodeAny(text, version);
 }
 
 /**
  * The usual form of the usual call, `["signal","F","T",D]` without spaces and escapes in front of D, is taken
  * apart without building anything out of D. Whatever else a text may be is left to `decodeAny`.
  */
-function decodePlainSignal(text: string): ClientCall | undefined {
+function decodePlainSignal(text: string, last?: SignalHead): ClientCall | undefined {
+  const head = last?.text !== undefined && text.startsWith(last.text) ? last : plainHead(text);
+  if (head === undefined || countElements(text) !== 4) return;
+  return { call: "signal", head, tail: text.slice(head.text!.length) };
+}
+
+function plainHead(text: string): SignalHead | undefined {
   if (!text.startsWith(SIGNAL_OPENING)) return;
   const fromEnd = text.indexOf('"', SIGNAL_OPENING.length);
   if (!text.startsWith('","', fromEnd)) return;
@@ -80,13 +98,9 @@ function decodePlainSignal(text: string): ClientCall | undefined {
   if (text.charCodeAt(toEnd + 1) !== COMMA) return;
   const escape = text.indexOf("\\");
   if (escape !== -1 && escape < toEnd) return;
-  if (countElements(text) !== 4) return;
-  return {
-    call: "signal",
-    from: text.slice(SIGNAL_OPENING.length, fromEnd),
-    to: text.slice(fromEnd + 3, toEnd),
-    tail: text.slice(toEnd + 1),
-  };
+  // A part of a string keeps the whole of it in memory, here for as long as the head is remembered. This copies.
+  const copy = (" " + text.slice(0, toEnd + 1)).slice(1);
+  return { from: copy.slice(SIGNAL_OPENING.length, fromEnd), to: copy.slice(fromEnd + 3, toEnd), text: copy };
 }
 
 function decodeAny(text: string, version: Version): ClientCall {
@@ -117,8 +131,8 @@ function decodeAny(text: string, version: Version): ClientCall {
       if (given !== 3 || typeof from !== "string" || typeof to !== "string") {
         return refused("bad-arguments", name, from, to);
       }
-      const head = THREE_STRINGS.exec(text)![0];
-      return { call: "signal", from, to, tail: text.slice(head.length) };
+      const { length } = THREE_STRINGS.exec(text)![0];
+      return { call: "signal", head: { from, to }, tail: text.slice(length) };
     }
   }
   if (version === 3) {

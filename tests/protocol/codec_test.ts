@@ -7,7 +7,9 @@ import {
   encodeError,
   encodeSignal,
   quote,
+  type SignalHead,
   signalOpening,
+  type Version,
 } from "../../lib/protocol/codec.ts";
 
 const refused = (code: ErrorCode, call?: string, ...about: string[]): ClientCall => ({
@@ -15,22 +17,30 @@ const refused = (code: ErrorCode, call?: string, ...about: string[]): ClientCall
   refusal: { code, call, about },
 });
 
+/** A call without what it may remember of its text. */
+function read(text: string, version: Version, last?: SignalHead): unknown {
+  const call = decode(text, version, last);
+  return call.call === "signal" ? signal(call.head.from, call.head.to, call.tail) : call;
+}
+
+const signal = (from: string, to: string, tail: string) => ({ call: "signal", from, to, tail });
+
 Deno.test("every call is read", () => {
-  const calls: [string, ClientCall][] = [
+  const calls: [string, unknown][] = [
     ['["ident"]', { call: "ident" }],
     ['["ident",1,{"further":"arguments"}]', { call: "ident" }],
     ['["ping"]', { call: "ping" }],
     ['["join","alice","r"]', { call: "join", ident: "alice", room: "r" }],
     [' [ "join" , "a\\u006cice" , "a:b" ] ', { call: "join", ident: "alice", room: "a:b" }],
-    ['["signal","r:a","r:b",{"x":1}]', { call: "signal", from: "r:a", to: "r:b", tail: ',{"x":1}]' }],
-    ['["signal" , "r:a" ,"r:b" , null ] ', { call: "signal", from: "r:a", to: "r:b", tail: " , null ] " }],
-    ['["signal","r:\\"","r:\\u0062",0]', { call: "signal", from: 'r:"', to: "r:b", tail: ",0]" }],
-    ['["signal","r:\\\\","r:b",[","]]', { call: "signal", from: "r:\\", to: "r:b", tail: ',[","]]' }],
-    ['["signal","","","signal"]', { call: "signal", from: "", to: "", tail: ',"signal"]' }],
+    ['["signal","r:a","r:b",{"x":1}]', signal("r:a", "r:b", ',{"x":1}]')],
+    ['["signal" , "r:a" ,"r:b" , null ] ', signal("r:a", "r:b", " , null ] ")],
+    ['["signal","r:\\"","r:\\u0062",0]', signal('r:"', "r:b", ",0]")],
+    ['["signal","r:\\\\","r:b",[","]]', signal("r:\\", "r:b", ',[","]]')],
+    ['["signal","","","signal"]', signal("", "", ',"signal"]')],
   ];
   for (const [text, call] of calls) {
-    assertEquals(decode(text, 2), call, text);
-    assertEquals(decode(text, 3), call, text);
+    assertEquals(read(text, 2), call, text);
+    assertEquals(read(text, 3), call, text);
   }
   assertEquals(decode('["leave","r:a"]', 3), { call: "leave", address: "r:a" });
   assertEquals(decode('["ice"]', 3), { call: "ice" });
@@ -119,12 +129,38 @@ Deno.test("whatever the form of a signal, the receiver gets its data as it was s
       }${data}]${s[8]}`;
       const call = decode(text, 2);
       assert(call.call === "signal", text);
-      assertEquals([call.from, call.to], [from, to]);
+      assertEquals([call.head.from, call.head.to], [from, to]);
       const relayed = encodeSignal(signalOpening(quote(to)), quote(from), call.tail);
       assert(relayed.includes(data), relayed);
       const [name, own, other, ...rest] = JSON.parse(relayed);
       assertEquals([name, own, other, rest.length], ["signal", to, from, 1]);
       assertEquals(JSON.stringify(rest[0]), JSON.stringify(JSON.parse(data)));
+    }),
+    { numRuns: 5000 },
+  );
+});
+
+Deno.test("what is remembered of the last signal makes no difference", () => {
+  const name = fc.constantFrom("r:a", "r:b", "r:", "r", "", 'r:"', "r:\\\\", "r:é");
+  const data = fc.constantFrom("1", '"x"', "{}", "1,2", "", "[", '"\\\\"', '{"a":"b\\r\\n"}');
+  const form = fc.constantFrom(
+    '["signal",F,T,D]',
+    '["signal",F,T ,D]',
+    '[ "signal",F,T,D]',
+    '["signal",F,T]',
+    '["signal",F,T,D',
+  );
+  const text = fc.tuple(form, name, name, data).map(([form, from, to, data]) =>
+    form.replace("F", () => quote(from)).replace("T", () => quote(to)).replace("D", () => data)
+  );
+  fc.assert(
+    fc.property(fc.array(text, { minLength: 2, maxLength: 8 }), (texts) => {
+      let last: SignalHead | undefined;
+      for (const text of texts) {
+        assertEquals(read(text, 2, last), read(text, 2), text);
+        const call = decode(text, 2, last);
+        if (call.call === "signal") last = call.head;
+      }
     }),
     { numRuns: 5000 },
   );
