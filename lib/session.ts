@@ -20,7 +20,7 @@ import {
   encodeWelcome,
   PONG,
   type Refusal,
-  type SignalHead,
+  SignalMemory,
   type Version,
   type Welcome,
 } from "./protocol/codec.ts";
@@ -77,7 +77,8 @@ export class Session implements EventListenerObject, OutboxOwner {
   readonly #context: SessionContext;
   readonly #outbox: Outbox;
   readonly #calls: TokenBucket;
-  #lastHead?: SignalHead;
+  /** Of a socket that has joined: others have nothing to signal. */
+  #memory?: SignalMemory;
   /** Made when they are needed: most sockets join once or twice, and break no limits. */
   #joins?: TokenBucket;
   #strikes?: TokenBucket;
@@ -145,6 +146,7 @@ export class Session implements EventListenerObject, OutboxOwner {
   static readonly roomEvents: RoomEvents<Session> = {
     joined(session, own) {
       session.#context.log.debug("{address} joined", { address: own.text });
+      session.#memory ??= new SignalMemory();
       session.#outbox.send(encodeJoined(own.quoted));
     },
     introduced(session, own, other, initiator) {
@@ -175,8 +177,7 @@ export class Session implements EventListenerObject, OutboxOwner {
     const text = typeof data === "string" ? data : decodeUtf8(data);
     if (text === undefined) return this.#refuse({ code: "bad-json", about: [] });
 
-    const call = decode(text, this.#client.version, this.#lastHead);
-    if (call.call === "signal") this.#lastHead = call.head;
+    const call = decode(text, this.#client.version, this.#memory);
     const allowed = this.#calls.take(limits.callRate, limits.callBurst, now) &&
       (call.call !== "join" || this.#mayJoin());
     if (allowed) this.#carryOut(call);
@@ -193,7 +194,7 @@ export class Session implements EventListenerObject, OutboxOwner {
     const { rooms } = this.#context;
     switch (call.call) {
       case "signal":
-        return rooms.signal(this, call.head.from, call.head.to, call.tail);
+        return rooms.signal(this, call.from, call.to, call.tail);
       case "ident":
         return this.#outbox.send(encodeIdent(freshIdent()));
       case "join":
@@ -270,7 +271,7 @@ function describe(call: ClientCall): Pick<Refusal, "call" | "about"> {
     case "join":
       return { call: call.call, about: [call.ident, call.room] };
     case "signal":
-      return { call: call.call, about: [call.head.from, call.head.to] };
+      return { call: call.call, about: [call.from, call.to] };
     case "leave":
       return { call: call.call, about: [call.address] };
     default:

@@ -21,7 +21,8 @@ export type ClientCall =
   | { readonly call: "join"; readonly ident: string; readonly room: string }
   | {
     readonly call: "signal";
-    readonly head: SignalHead;
+    readonly from: string;
+    readonly to: string;
     /** The client's text from behind `to`, a comma first and the array's bracket last: relayed as it came. */
     readonly tail: string;
   }
@@ -29,14 +30,6 @@ export type ClientCall =
   | { readonly call: "ice" }
   | { readonly call: "ping" }
   | { readonly call: "refused"; readonly refusal: Refusal };
-
-/** Who signals to whom. */
-export interface SignalHead {
-  readonly from: string;
-  readonly to: string;
-  /** The client's text up to and with `to`, where that is in the usual form. */
-  readonly text?: string;
-}
 
 /** Why a call is not carried out, and as much of the call as may be repeated: never its data. */
 export interface Refusal {
@@ -73,34 +66,73 @@ const MAX_ROOM = 256;
 /**
  * Reads one message of a client. Never throws: what can't be understood is a call of the kind `refused`.
  *
- * @param last the head of the client's last signal. Mostly several signals in a row go to the same peer, and then
- * nothing of it has to be found again. It makes no difference to the result
+ * @param memory of this client; it makes no difference to the result
  */
-export function decode(text: string, version: Version, last?: SignalHead): ClientCall {
-  return decodePlainSignal(text, last) ?? decodeAny(text, version);
+export function decode(text: string, version: Version, memory?: SignalMemory): ClientCall {
+  return decodePlainSignal(text, memory) ?? decodeAny(text, version);
 }
 
 /**
  * The usual form of the usual call, `["signal","F","T",D]` without spaces and escapes in front of D, is taken
  * apart without building anything out of D. Whatever else a text may be is left to `decodeAny`.
  */
-function decodePlainSignal(text: string, last?: SignalHead): ClientCall | undefined {
-  const head = last?.text !== undefined && text.startsWith(last.text) ? last : plainHead(text);
+function decodePlainSignal(text: string, memory?: SignalMemory): ClientCall | undefined {
+  if (!text.startsWith(SIGNAL_OPENING)) return;
+  const head = memory?.recall(text) ?? findHead(text, memory);
   if (head === undefined || countElements(text) !== 4) return;
-  return { call: "signal", head, tail: text.slice(head.text!.length) };
+  const { from, to } = head;
+  return {
+    call: "signal",
+    from,
+    to,
+    tail: text.slice(SIGNAL_OPENING.length + from.length + 3 + to.length + 1),
+  };
 }
 
-function plainHead(text: string): SignalHead | undefined {
-  if (!text.startsWith(SIGNAL_OPENING)) return;
+function findHead(text: string, memory?: SignalMemory): SignalHead | undefined {
   const fromEnd = text.indexOf('"', SIGNAL_OPENING.length);
   if (!text.startsWith('","', fromEnd)) return;
   const toEnd = text.indexOf('"', fromEnd + 3);
   if (text.charCodeAt(toEnd + 1) !== COMMA) return;
   const escape = text.indexOf("\\");
   if (escape !== -1 && escape < toEnd) return;
-  // A part of a string keeps the whole of it in memory, here for as long as the head is remembered. This copies.
-  const copy = (" " + text.slice(0, toEnd + 1)).slice(1);
-  return { from: copy.slice(SIGNAL_OPENING.length, fromEnd), to: copy.slice(fromEnd + 3, toEnd), text: copy };
+  return memory?.remember(text, fromEnd, toEnd) ??
+    { from: text.slice(SIGNAL_OPENING.length, fromEnd), to: text.slice(fromEnd + 3, toEnd) };
+}
+
+/** Who signals to whom. */
+interface SignalHead {
+  readonly from: string;
+  readonly to: string;
+}
+
+/** Of so many heads that are not remembered one is from then on: to copy each would cost more than it brings. */
+const MISSES_PER_COPY = 8;
+
+/**
+ * The head of one of a client's late signals. Signals often go to the same peer several times in a row (candidates
+ * do), and then nothing has to be found, cut out and hashed again.
+ */
+export class SignalMemory {
+  #head?: SignalHead;
+  /** The text up to and with the quote behind `to`. */
+  #text = "";
+  #misses = 0;
+
+  /** The head of a signal that begins as the remembered one did. */
+  recall(text: string): SignalHead | undefined {
+    return this.#head !== undefined && text.startsWith(this.#text) ? this.#head : undefined;
+  }
+
+  /** Now and then, takes the place of what was remembered. */
+  remember(text: string, fromEnd: number, toEnd: number): SignalHead | undefined {
+    if (this.#misses++ % MISSES_PER_COPY !== 0) return undefined;
+    // A part of a string keeps the whole of it in memory, here for as long as it is remembered. This copies.
+    const copy = (" " + text.slice(0, toEnd + 1)).slice(1);
+    this.#text = copy;
+    this.#head = { from: copy.slice(SIGNAL_OPENING.length, fromEnd), to: copy.slice(fromEnd + 3, toEnd) };
+    return this.#head;
+  }
 }
 
 function decodeAny(text: string, version: Version): ClientCall {
@@ -132,7 +164,7 @@ function decodeAny(text: string, version: Version): ClientCall {
         return refused("bad-arguments", name, from, to);
       }
       const { length } = THREE_STRINGS.exec(text)![0];
-      return { call: "signal", head: { from, to }, tail: text.slice(length) };
+      return { call: "signal", from, to, tail: text.slice(length) };
     }
   }
   if (version === 3) {

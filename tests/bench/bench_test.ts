@@ -30,8 +30,8 @@ Deno.test("the benchmark measures the relay and prints a table", async () => {
   assertEquals(stderr, "");
   assertEquals(code, 0);
   const measured = [
-    "signals of 1 KiB per second",
-    "signals of 200 bytes per second",
+    "signals of 1 KiB, per second",
+    "signals of 200 bytes, per second",
     "latency p50",
     "latency p99",
   ];
@@ -84,7 +84,7 @@ Deno.test("a peer is understood, and takes answers apart that arrive together", 
 Deno.test("a server that does not echo every byte does not pass", async () => {
   const falsified = (socket: WebSocket, text: string) => socket.send(text.replace("v=0", "v=1"));
   await withServer(falsified, async (port) => {
-    const task = { kind: "signals", pairs: 1, bytes: 200 } as const;
+    const task = { kind: "signals", pairs: 1, bytes: 200, addresses: 1 } as const;
     const rig = await Rig.prepare({ port, pid: Deno.pid, echoes: true }, task);
     await assertRejects(() => rig.slice(50), Error, "instead of a signal there came");
     rig.close();

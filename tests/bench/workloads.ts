@@ -23,8 +23,11 @@ export type Task =
    * introductions that it leads to. The echo sends as many frames, but is asked for each.
    */
   | { readonly kind: "joins"; readonly roomSize: number; readonly sockets: number }
-  /** Pairs of sockets send each other signals; each socket has one on its way. Done: a signal that has arrived. */
-  | { readonly kind: "signals"; readonly pairs: number; readonly bytes: number }
+  /**
+   * Pairs of sockets send each other signals; each socket has one on its way. It sends to so many addresses of the
+   * other in turn. Done: a signal that has arrived.
+   */
+  | { readonly kind: "signals"; readonly pairs: number; readonly bytes: number; readonly addresses: number }
   /** STUN clients that ask for their address again and again, one request on its way each. Done: an answer. */
   | { readonly kind: "answers"; readonly clients: number }
   /** Sockets that do nothing. Done: a socket that was still served when the slice began. */
@@ -74,7 +77,7 @@ export class Rig {
       case "joins":
         return new Rig(target, await Joins.prepare(target, task.sockets, task.roomSize));
       case "signals":
-        return new Rig(target, await Signals.prepare(target, task.pairs, task.bytes));
+        return new Rig(target, await Signals.prepare(target, task));
       case "answers":
         return new Rig(target, new Answers(target, task.clients));
       case "idle":
@@ -241,12 +244,11 @@ function checkIntroductions(name: string, texts: string[][]): void {
   }
 }
 
-/** A sender, a receiver, and what goes from one to the other. */
+/** A sender, a receiver, and what goes from one to the other, in turn. */
 interface Lane {
   readonly from: Peer;
   readonly to: Peer;
-  readonly frame: Uint8Array;
-  readonly expected: Uint8Array;
+  readonly signals: readonly { readonly frame: Uint8Array; readonly expected: Uint8Array }[];
 }
 
 class Signals implements Workload {
@@ -256,39 +258,43 @@ class Signals implements Workload {
     this.#lanes = lanes;
   }
 
-  static async prepare({ port, echoes }: Target, pairs: number, bytes: number): Promise<Signals> {
+  static async prepare(
+    { port, echoes }: Target,
+    { pairs, bytes, addresses }: Extract<Task, { kind: "signals" }>,
+  ): Promise<Signals> {
     const peers = await Peer.connectMany(port, 2 * pairs, 4096);
     const lanes: Lane[] = [];
     for (let pair = 0; pair < pairs; pair++) {
       const members = [2 * pair, 2 * pair + 1].map((index) => ({
         peer: peers[index],
-        ident: ident(index),
-        address: `${room(pair)}:${ident(index)}`,
+        idents: Array.from({ length: addresses }, (_, number) => ident(index * addresses + number)),
       }));
       if (!echoes) {
-        for (const [index, { peer, ident }] of members.entries()) {
-          await peer.say(JSON.stringify(["join", ident, room(pair)]));
-          await receive(peer, index + 1, () => {}, false);
+        for (const { peer, idents } of members) {
+          for (const ident of idents) await peer.say(JSON.stringify(["join", ident, room(pair)]));
+          await settled(peer);
         }
-        await receive(members[0].peer, 1, () => {}, false);
+        // Now it has been told of the other, too.
+        await settled(members[0].peer);
       }
       for (const [sender, receiver] of [members, members.toReversed()]) {
-        const sent = signalText(sender.address, receiver.address, bytes);
-        const expected = echoes ? sent : relayedText(sender.address, receiver.address, sent);
-        lanes.push({
-          from: sender.peer,
-          to: echoes ? sender.peer : receiver.peer,
-          frame: clientFrame(sent),
-          expected: new TextEncoder().encode(expected),
+        const from = `${room(pair)}:${sender.idents[0]}`;
+        const signals = receiver.idents.map((ident) => {
+          const to = `${room(pair)}:${ident}`;
+          const sent = signalText(from, to, bytes);
+          const expected = new TextEncoder().encode(echoes ? sent : relayedText(from, to, sent));
+          return { frame: clientFrame(sent), expected };
         });
+        lanes.push({ from: sender.peer, to: echoes ? sender.peer : receiver.peer, signals });
       }
     }
     return new Signals(lanes);
   }
 
   async run(deadline: number, progress: Progress): Promise<void> {
-    await Promise.all(this.#lanes.map(async ({ from, to, frame, expected }) => {
+    await Promise.all(this.#lanes.map(async ({ from, to, signals }) => {
       for (let count = 0, now = performance.now(); count === 0 || now < deadline; count++) {
+        const { frame, expected } = signals[count % signals.length];
         await from.send(frame);
         let payload: Uint8Array | undefined;
         while ((payload = to.take()) === undefined) await to.fill();
@@ -349,6 +355,12 @@ class Answers implements Workload {
   close(): void {
     for (const socket of this.#sockets) socket.close();
   }
+}
+
+/** Takes all that has been sent to a peer so far. */
+async function settled(peer: Peer): Promise<void> {
+  await peer.say('["ping"]');
+  while (await peer.text() !== '["pong"]');
 }
 
 class Idle implements Workload {
