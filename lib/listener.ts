@@ -18,11 +18,12 @@ const RETRY_MS = 200;
 export class Listener {
   /** The port that was taken. */
   readonly port: number;
-  /** Resolves when the listener has been told to stop, and has. */
+  /** Resolves when the listener has been told to stop, and has; or was aborted. */
   readonly finished: Promise<void>;
   readonly #options: ListenerOptions;
   readonly #abort = new AbortController();
   readonly #stopped = Promise.withResolvers<void>();
+  readonly #aborted = Promise.withResolvers<void>();
   #http: Deno.HttpServer<Deno.NetAddr>;
   #stopping = false;
 
@@ -34,7 +35,7 @@ export class Listener {
     this.#options = options;
     this.#http = options.open(port, this.#abort.signal);
     this.port = this.#http.addr.port;
-    this.finished = this.#keepOpen();
+    this.finished = Promise.race([this.#keepOpen(), this.#aborted.promise]);
   }
 
   /** Takes no new connections, and finishes when those that there are have ended. */
@@ -45,11 +46,16 @@ export class Listener {
     this.#http.shutdown().catch(() => {});
   }
 
-  /** Ends all connections. */
+  /** Ends all connections, as far as the runtime can: of a server that is about to stop it waits for the last. */
   abort(): void {
     this.#stopping = true;
     this.#stopped.resolve();
-    this.#abort.abort();
+    this.#aborted.resolve();
+    try {
+      this.#abort.abort();
+    } catch (error) {
+      if (!(error instanceof Deno.errors.BadResource)) throw error;
+    }
   }
 
   async #keepOpen(): Promise<void> {

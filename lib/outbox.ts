@@ -22,6 +22,8 @@ export class Outbox {
   readonly #owner: OutboxOwner;
   /** At least as many bytes as wait. */
   #upperBound = 0;
+  /** UTF-16 code units that were ever sent. */
+  #sent = 0;
   #open = true;
 
   /**
@@ -49,7 +51,17 @@ export class Outbox {
       }
       this.#upperBound = waiting + atMost;
     }
+    this.#sent += text.length;
     this.#sink.send(text);
+  }
+
+  /**
+   * A number that grows only where something of what waited has gone out since the last time; `undefined` where
+   * nothing waits.
+   */
+  progress(): number | undefined {
+    const waiting = this.#sink.bufferedAmount;
+    return waiting === 0 ? undefined : this.#sent - waiting;
   }
 
   /** From now on nothing more is queued; what waits still goes out. */

@@ -86,6 +86,9 @@ export class Session implements EventListenerObject, OutboxOwner {
   #open = true;
   #closed = false;
   #closing: ReturnType<typeof setTimeout> | undefined;
+  /** What the outbox told last, where something waited, and when that had grown. */
+  #progress: number | undefined;
+  #progressAt: number | undefined;
 
   constructor(client: Client, context: SessionContext) {
     const { socket } = client;
@@ -122,9 +125,9 @@ export class Session implements EventListenerObject, OutboxOwner {
   }
 
   /** Closes the socket behind what is queued. Its addresses are free at once, and it is not listened to any more. */
-  close(code: number, reason: string): void {
+  close(code: number, reason: string, gone: GoneReason = "closed"): void {
     if (!this.#open) return;
-    this.#depart("closed");
+    this.#depart(gone);
     this.#closing = setTimeout(() => this.#client.socket.close(code, reason), CLOSE_DELAY);
   }
 
@@ -135,11 +138,26 @@ export class Session implements EventListenerObject, OutboxOwner {
   }
 
   /**
-   * Frees the addresses of a peer that the runtime has given up. Its close event comes only after its close frame
-   * has been written, which takes many minutes where the network swallows what is sent.
+   * Gives up a peer that is dead, though no close event says so. To be called every few seconds. Where the network
+   * swallows what is sent, the kernel's buffer fills up at some time, and then the runtime can write neither its close
+   * frame, behind which its close event comes, nor even its ping.
    */
   buryIfDead(): void {
-    if (this.#open && this.#client.socket.readyState > WebSocket.OPEN) this.#depart("timeout");
+    if (!this.#open) return;
+    if (this.#client.socket.readyState > WebSocket.OPEN) this.#depart("timeout");
+    else if (this.#isStalled()) this.close(CloseCode.overloaded, "nothing is read", "timeout");
+  }
+
+  /** Whether nothing of what waits has gone out in the time in which a ping would have had to be answered. */
+  #isStalled(): boolean {
+    const { now, welcome } = this.#context;
+    const progress = this.#outbox.progress();
+    if (progress === undefined || this.#progress === undefined || progress > this.#progress) {
+      this.#progress = progress;
+      this.#progressAt = progress === undefined ? undefined : now();
+      return false;
+    }
+    return now() - this.#progressAt! >= 2 * welcome.keepaliveSeconds * 1000;
   }
 
   /** How rooms reach the sessions. */

@@ -61,3 +61,20 @@ Deno.test("a closed outbox takes nothing", () => {
   outbox.send("b");
   assertEquals(pipe.sent, ["a"]);
 });
+
+Deno.test("progress grows only where something has gone out", () => {
+  const pipe = new Pipe();
+  const outbox = new Outbox(pipe.sink, 100_000, { onOverflow: () => assert(false, "overflow") });
+  assertEquals(outbox.progress(), undefined);
+  outbox.send("aé☃");
+  const first = outbox.progress()!;
+  outbox.send("☃☃☃");
+  assert(outbox.progress()! <= first);
+  pipe.bufferedAmount -= 1;
+  outbox.send("a");
+  assert(outbox.progress()! <= first, "not told yet: what has come in since has more bytes than characters");
+  pipe.bufferedAmount = 1;
+  assert(outbox.progress()! > first);
+  pipe.bufferedAmount = 0;
+  assertEquals(outbox.progress(), undefined);
+});

@@ -186,12 +186,11 @@ function isName(value: unknown, maxLength: number): value is string {
     value.isWellFormed() && !CONTROL.test(value);
 }
 
-/** The longest text of a client that an error repeats. */
-const MAX_ECHO = MAX_ROOM + 1 + MAX_IDENT;
-
 function refused(code: ErrorCode, call?: string, ...about: unknown[]): ClientCall {
-  const echo = about.filter((part) => typeof part === "string").map((part) => part.slice(0, MAX_ECHO));
-  return { call: "refused", refusal: { code, call: call?.slice(0, MAX_ECHO), about: echo } };
+  return {
+    call: "refused",
+    refusal: { code, call, about: about.filter((part) => typeof part === "string") },
+  };
 }
 
 /** A string as JSON, made once where it is sent often. */
@@ -245,6 +244,10 @@ export function encodeGoodbye(reason: "shutdown" | "overload", retryAfterMs: num
   return JSON.stringify(["goodbye", { reason, retryAfterMs }]);
 }
 
+/** The longest text of a client that an error repeats. */
+const MAX_ECHO = MAX_ROOM + 1 + MAX_IDENT;
+
 export function encodeError({ code, call, about }: Refusal): string {
-  return JSON.stringify(["error", code, ErrorText[code], ...call === undefined ? [] : [call], ...about]);
+  const echo = [...call === undefined ? [] : [call], ...about].map((part) => part.slice(0, MAX_ECHO));
+  return JSON.stringify(["error", code, ErrorText[code], ...echo]);
 }

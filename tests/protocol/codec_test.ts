@@ -92,11 +92,12 @@ Deno.test("names have their bounds", () => {
 
 Deno.test("a refusal does not repeat more of a text than a name may have", () => {
   const long = "x".repeat(10_000);
-  for (const message of [[long], ["join", long, long], ["signal", long, long]]) {
+  for (const message of [[long], ["join", long, long], ["signal", long, 1]]) {
     const call = decode(JSON.stringify(message), 3);
     assert(call.call === "refused");
     assert(encodeError(call.refusal).length < 1000);
   }
+  assert(encodeError({ code: "not-a-member", call: "signal", about: [long, long] }).length < 1000);
 });
 
 Deno.test("whatever the form of a signal, the receiver gets its data as it was sent", () => {
