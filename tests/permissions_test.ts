@@ -29,6 +29,11 @@ Deno.test("The flags are: no questions, the network, and the program's own varia
   assertEquals(names.toSorted(), ["--allow-env", "--allow-net", "--no-prompt"]);
 });
 
+Deno.test("README names the same flags", async () => {
+  const readme = await Deno.readTextFile(new URL("../README.md", import.meta.url));
+  assertStringIncludes(readme, `\ndeno run ${(await startFlags()).join(" ")} main.ts\n`);
+});
+
 Deno.test("With exactly these flags the server does its work", async () => {
   await using server = await serverProcess([], { PORT: "0", SIGNAL_HOST: "127.0.0.1" });
   const url = `127.0.0.1:${await server.port}`;
