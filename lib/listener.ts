@@ -26,6 +26,7 @@ export class Listener {
   readonly #aborted = Promise.withResolvers<void>();
   #http: Deno.HttpServer<Deno.NetAddr>;
   #stopping = false;
+  #abortable = true;
 
   /**
    * @param port 0 takes a free one
@@ -40,22 +41,23 @@ export class Listener {
 
   /** Takes no new connections, and finishes when those that there are have ended. */
   stop(): void {
-    this.#stopping = true;
-    this.#stopped.resolve();
+    this.#cease();
     // A server that has ended by itself can't be shut down.
     this.#http.shutdown().catch(() => {});
   }
 
-  /** Ends all connections, as far as the runtime can: of a server that is about to stop it waits for the last. */
+  /** Finishes at once, and ends all connections: but not of a server that `stop` has been called for. */
   abort(): void {
+    // The runtime would throw, where nobody can catch it, if the server were stopping or had ended.
+    if (this.#abortable) this.#abort.abort();
+    this.#cease();
+    this.#aborted.resolve();
+  }
+
+  #cease(): void {
+    this.#abortable = false;
     this.#stopping = true;
     this.#stopped.resolve();
-    this.#aborted.resolve();
-    try {
-      this.#abort.abort();
-    } catch (error) {
-      if (!(error instanceof Deno.errors.BadResource)) throw error;
-    }
   }
 
   async #keepOpen(): Promise<void> {
@@ -64,6 +66,7 @@ export class Listener {
         return await this.#http.finished;
       } catch (error) {
         if (this.#stopping) return;
+        this.#abortable = false;
         this.#options.onFailure(error);
       }
       while (!await this.#reopen()) if (this.#stopping) return;
@@ -78,6 +81,7 @@ export class Listener {
     if (this.#stopping) return false;
     try {
       this.#http = this.#options.open(this.port, this.#abort.signal);
+      this.#abortable = true;
       return true;
     } catch {
       // Still no descriptor to listen with.

@@ -143,15 +143,36 @@ Deno.test("tables have one line for each measurement", () => {
 Deno.test({
   name: "the system's account of a process grows with what the process does",
   ignore: Deno.build.os !== "linux",
-  fn() {
-    const before = { cpu: cpuMicros(Deno.pid)!, memory: memoryKiB(Deno.pid)! };
-    // Much more than what a collection of garbage on this occasion may give back.
-    const kept = new Uint8Array(128 << 20).fill(1);
-    const after = { cpu: cpuMicros(Deno.pid)!, memory: memoryKiB(Deno.pid)! };
-    assertGreater(after.cpu, before.cpu);
-    assertGreater(after.memory - before.memory, 64 << 10);
-    assertEquals(kept[0], 1);
+  async fn() {
+    const before = cpuMicros(Deno.pid)!;
+    await using small = await holding(1);
+    await using large = await holding(128);
+    assertGreater(cpuMicros(Deno.pid)!, before);
+    assertGreater(memoryKiB(large.pid)! - memoryKiB(small.pid)!, 64 << 10);
     assertEquals(cpuMicros(2 ** 30), undefined);
     assertEquals(memoryKiB(2 ** 30), undefined);
   },
 });
+
+/** A process that holds so many MiB. */
+async function holding(mebibytes: number): Promise<{ pid: number } & AsyncDisposable> {
+  const program = `const held = new Uint8Array(${mebibytes} << 20).fill(1);
+    console.log("ready");
+    for await (const _ of Deno.stdin.readable);
+    console.log(held[0]);`;
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["eval", program],
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  const output = child.stdout.getReader();
+  await output.read();
+  return {
+    pid: child.pid,
+    async [Symbol.asyncDispose]() {
+      await child.stdin.close();
+      while (!(await output.read()).done);
+      await child.status;
+    },
+  };
+}

@@ -127,7 +127,7 @@ testWith(
   async (context) => {
     await using server = await coturn({ address: LOOPBACK, secret: "north" });
     const port = server.url.match(/:(\d+)\?/)?.[1] ?? "";
-    const allocate = async (secret: string, clock: () => number) => {
+    const allocate = (secret: string, clock: () => number) => {
       const issue = turnIssuer({ secret, ttlSeconds: HOUR, now: clock });
       const { username, credential } = issue("abcdefghijkl");
       const login = ["-u", username, "-w", credential];
@@ -164,7 +164,7 @@ testWith(
       assertMatch(output, /Cannot complete Allocation/);
     });
 
-    const relayOnly = async (secret: string): Promise<Configuration> => {
+    const relayOnly = (secret: string): Configuration => {
       const issue = turnIssuer({ secret, ttlSeconds: HOUR, now });
       const credentials = issue("abcdefghijkl");
       return {
@@ -174,15 +174,15 @@ testWith(
     };
 
     await context.step("two WebRTC peers forced to relay talk through it", async () => {
-      assertEquals(await converse(await relayOnly("north")), {
+      assertEquals(await converse(relayOnly("north")), {
         heard: ["from the caller", "from the callee"],
         pair: ["relay", "relay"],
       });
     });
 
     await context.step("a WebRTC peer with a forged credential gets no candidate at all", async () => {
-      assertNotEquals(await gather(await relayOnly("north")), []);
-      assertEquals(await gather(await relayOnly("south")), []);
+      assertNotEquals(await gather(relayOnly("north")), []);
+      assertEquals(await gather(relayOnly("south")), []);
     });
   },
 );

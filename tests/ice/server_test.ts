@@ -133,10 +133,10 @@ Deno.test("closing ends a server in mid-pause, frees the port and may be done tw
 });
 
 Deno.test("a taken port is told with Deno's own error", () =>
-  serving({}, async ({ port }) => {
+  serving({}, ({ port }) => {
     const options = { hostname: "127.0.0.1", port, now: () => 0, onError: () => {} };
     assertThrows(() => listenStun(options), Deno.errors.AddrInUse);
-    await Promise.resolve();
+    return Promise.resolve();
   }));
 
 Deno.test("clients that are gone before their answer comes don't disturb the next", () =>
@@ -152,16 +152,16 @@ Deno.test("clients that are gone before their answer comes don't disturb the nex
   }));
 
 /** Runs the test with every socket that Deno opens passed through `wrap`. */
-async function withSockets(
+function withSockets(
   wrap: ((socket: Deno.DatagramConn) => Deno.DatagramConn) | undefined,
-  test: () => Promise<void>,
-): Promise<void> {
+  test: () => void,
+): void {
   const { listenDatagram } = Deno;
   const wrapped = wrap &&
     ((options: Deno.UdpListenOptions) => wrap(listenDatagram({ ...options, transport: "udp" })));
   Object.defineProperty(Deno, "listenDatagram", { value: wrapped, configurable: true, writable: true });
   try {
-    await test();
+    test();
   } finally {
     Object.defineProperty(Deno, "listenDatagram", {
       value: listenDatagram,
@@ -188,7 +188,7 @@ Deno.test("errors of the socket are counted, told once a second, and survived", 
   let clock = 0;
   const errors: string[] = [];
   let server: StunServer | undefined;
-  await withSockets(failing, async () => {
+  withSockets(failing, () => {
     server = listenStun({
       hostname: "127.0.0.1",
       port: 0,
@@ -210,7 +210,7 @@ Deno.test("errors of the socket are counted, told once a second, and survived", 
 });
 
 Deno.test("a Deno without the datagram API is told of the setting", () =>
-  withSockets(undefined, async () => {
+  withSockets(undefined, () => {
     const options = { hostname: "127.0.0.1", port: 0, now: () => 0, onError: () => {} };
     assertThrows(() => listenStun(options), Deno.errors.NotSupported, "unstable");
   }));

@@ -6,7 +6,7 @@ const NOW = Date.UTC(2026, 0, 1);
 const EXPIRY = NOW / 1000 + 600;
 const ALL: IceScheme[] = ["stun", "stuns", "turn", "turns"];
 
-Deno.test("credentials are expiry:ident and its HMAC-SHA1 in base64 (by OpenSSL)", async () => {
+Deno.test("credentials are expiry:ident and its HMAC-SHA1 in base64 (by OpenSSL)", () => {
   const issue = turnIssuer({ secret: "north", ttlSeconds: 600, now: () => NOW + 999 });
   assertEquals(issue("abcdefghijkl"), {
     username: `${EXPIRY}:abcdefghijkl`,
@@ -15,7 +15,7 @@ Deno.test("credentials are expiry:ident and its HMAC-SHA1 in base64 (by OpenSSL)
   assertEquals(issue("zoë"), { username: `${EXPIRY}:zoë`, credential: "qAA32ltphNl4DKZeMePqw03husI=" });
 });
 
-Deno.test("each credential counts from the moment of asking", async () => {
+Deno.test("each credential counts from the moment of asking", () => {
   let clock = NOW;
   const issue = turnIssuer({ secret: "north", ttlSeconds: 600, now: () => clock });
   issue("a");
@@ -23,7 +23,7 @@ Deno.test("each credential counts from the moment of asking", async () => {
   assertEquals(issue("a").username, `${EXPIRY + 5}:a`);
 });
 
-Deno.test("an empty secret and a username too long for STUN are refused", async () => {
+Deno.test("an empty secret and a username too long for STUN are refused", () => {
   assertThrows(() => turnIssuer({ secret: "", ttlSeconds: 1, now: () => NOW }), RangeError, "empty");
   const issue = turnIssuer({ secret: "north", ttlSeconds: 600, now: () => NOW });
   const room = 508 - `${EXPIRY}:`.length;
