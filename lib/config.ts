@@ -2,7 +2,7 @@
 
 import manifest from "../deno.json" with { type: "json" };
 import { parseRange, type TrustedProxies } from "./client_address.ts";
-import { closest, parseFlags } from "./flags.ts";
+import { closest, misuse, parseFlags } from "./flags.ts";
 import { STUN_LIMITS } from "./ice/server.ts";
 import { iceUrlFault } from "./ice/turn.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "./log.ts";
@@ -420,16 +420,8 @@ export function parse(
   const switchNames = Object.keys(SWITCHES) as (keyof typeof SWITCHES)[];
   const flags = parseFlags(args, flagNames, switchNames);
 
-  if (flags.unknown.length > 0) {
-    const name = flags.unknown[0].replace(/^-+/, "").replace(/=.*$/, "");
-    const hint = closest(name, [...flagNames, ...switchNames]);
-    throw new UsageError(
-      `${flags.unknown[0]} is not an option; did you mean --${hint}? --help lists all options.`,
-    );
-  }
-  if (flags.words.length > 0) {
-    throw new UsageError(`"${flags.words[0]}" is not understood: options begin with --, as in --port 8080.`);
-  }
+  const fault = misuse(flags, [...flagNames, ...switchNames], "--port 8080");
+  if (fault) throw new UsageError(flags.unknown.length > 0 ? `${fault} --help lists all options.` : fault);
 
   const config: Record<string, unknown> = {};
   for (const flag of flagNames) {

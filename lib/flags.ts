@@ -45,3 +45,19 @@ export function parseFlags(
 export function closest(word: string, candidates: readonly string[]): string {
   return untypedClosestString(word, candidates);
 }
+
+/**
+ * What is wrong with a command line before any value is looked at: a flag that is not among `names`, or a word that
+ * belongs to none. `example` shows an option as it should be written.
+ */
+export function misuse(
+  { unknown, words }: Flags,
+  names: readonly string[],
+  example: string,
+): string | undefined {
+  if (unknown.length > 0) {
+    const hint = closest(unknown[0].replace(/^-+/, "").replace(/=.*$/, ""), names);
+    return `${unknown[0]} is not an option; did you mean --${hint}?`;
+  }
+  if (words.length > 0) return `"${words[0]}" is not understood: options begin with --, as in ${example}.`;
+}

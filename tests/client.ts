@@ -116,3 +116,15 @@ export class TestClient implements Disposable {
     this.socket.close();
   }
 }
+
+/** Two clients that have just connected meet in a room, and the second signals to the first. */
+export async function meetInRoom(alice: TestClient, bob: TestClient): Promise<void> {
+  await alice.call(["join", "alice", "room"], ["join", "room:alice"]);
+  bob.send(["join", "bob", "room"]);
+  await bob.expect(["join", "room:bob"], ["stun", "room:bob", "room:alice", true]);
+  bob.send(["signal", "room:bob", "room:alice", { sdp: "v=0" }]);
+  await alice.expect(
+    ["stun", "room:alice", "room:bob", false],
+    ["signal", "room:alice", "room:bob", { sdp: "v=0" }],
+  );
+}

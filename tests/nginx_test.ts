@@ -2,7 +2,7 @@
 
 import { connect } from "node:net";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "./assert.ts";
-import { TestClient } from "./client.ts";
+import { meetInRoom, TestClient } from "./client.ts";
 import { findBinary, missingBinaries, testWith } from "./parts.ts";
 import { serverProcess } from "./server.ts";
 import { handshake } from "./raw_client.ts";
@@ -125,14 +125,7 @@ testWith(missing, "Peers meet through nginx, and the page shows nginx's address"
   using alice = await TestClient.openV3(url);
   using bob = await TestClient.open(`${url}/some/path`, "xmpp");
   assertEquals(bob.socket.protocol, "xmpp");
-  await alice.call(["join", "alice", "room"], ["join", "room:alice"]);
-  bob.send(["join", "bob", "room"]);
-  await bob.expect(["join", "room:bob"], ["stun", "room:bob", "room:alice", true]);
-  bob.send(["signal", "room:bob", "room:alice", { sdp: "v=0" }]);
-  await alice.expect(
-    ["stun", "room:alice", "room:bob", false],
-    ["signal", "room:alice", "room:bob", { sdp: "v=0" }],
-  );
+  await meetInRoom(alice, bob);
   const page = await fetch(`http://127.0.0.1:${proxy.port}/`);
   assertStringIncludes(await page.text(), url);
 });

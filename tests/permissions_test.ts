@@ -2,7 +2,7 @@
 
 import { OPTIONS, VARIABLES } from "../lib/config.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "./assert.ts";
-import { TestClient } from "./client.ts";
+import { meetInRoom, TestClient } from "./client.ts";
 import { type Output, serverProcess, startFlags } from "./server.ts";
 
 /** A text that no option takes for a value. */
@@ -39,14 +39,7 @@ Deno.test("With exactly these flags the server does its work", async () => {
   const url = `127.0.0.1:${await server.port}`;
   using alice = await TestClient.openV3(`ws://${url}`);
   using bob = await TestClient.open(`ws://${url}`);
-  await alice.call(["join", "alice", "room"], ["join", "room:alice"]);
-  bob.send(["join", "bob", "room"]);
-  await bob.expect(["join", "room:bob"], ["stun", "room:bob", "room:alice", true]);
-  bob.send(["signal", "room:bob", "room:alice", { sdp: "v=0" }]);
-  await alice.expect(
-    ["stun", "room:alice", "room:bob", false],
-    ["signal", "room:alice", "room:bob", { sdp: "v=0" }],
-  );
+  await meetInRoom(alice, bob);
   assertStringIncludes(await (await fetch(`http://${url}/`)).text(), `ws://${url}`);
   assertEquals((await (await fetch(`http://${url}/healthz`)).json()).sockets, 2);
   server.kill("SIGTERM");

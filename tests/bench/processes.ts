@@ -1,5 +1,6 @@
 /** The processes of a run: servers, and the one that makes the load. */
 
+import { freePort, quietArguments } from "../ice/coturn.ts";
 import { findBinary } from "../parts.ts";
 import { startFlags } from "../server.ts";
 import { TextLineStream } from "./lines.ts";
@@ -84,22 +85,12 @@ async function startOnDeno(name: "signal" | "echo"): Promise<RunningServer> {
 async function startCoturn(): Promise<RunningServer> {
   const program = findBinary("turnserver");
   if (program === undefined) throw new Error("coturn is not installed");
-  const free = Deno.listenDatagram({ transport: "udp", hostname: "127.0.0.1", port: 0 });
-  const { port } = free.addr as Deno.NetAddr;
-  free.close();
+  const port = freePort("127.0.0.1");
   const directory = await Deno.makeTempDir();
   const child = new Deno.Command(program, {
     args: [
-      "-n",
+      ...quietArguments(directory),
       "--stun-only",
-      "--no-tcp",
-      "--no-tls",
-      "--no-dtls",
-      "--no-cli",
-      "--no-stdout-log",
-      `--log-file=${directory}/log`,
-      `--pidfile=${directory}/pid`,
-      `--userdb=${directory}/users`,
       "--listening-ip=127.0.0.1",
       `--listening-port=${port}`,
     ],

@@ -1,6 +1,6 @@
 /** Shows what a rendezvous server is for: real WebRTC peers meet through one and talk to each other directly. */
 
-import { closest, parseFlags } from "../../lib/flags.ts";
+import { misuse, parseFlags } from "../../lib/flags.ts";
 import { testServer } from "../server.ts";
 import { mesh, type MeshReport } from "./mesh.ts";
 import type { Version } from "./peer.ts";
@@ -36,14 +36,10 @@ interface Options {
 class UsageError extends Error {}
 
 function readOptions(args: readonly string[]): Options {
-  const { values, switches, unknown, words } = parseFlags(args, VALUED, SWITCHES);
-  if (unknown.length > 0) {
-    const hint = closest(unknown[0].replace(/^-+/, "").replace(/=.*$/, ""), [...VALUED, ...SWITCHES]);
-    throw new UsageError(`${unknown[0]} is not an option; did you mean --${hint}?`);
-  }
-  if (words.length > 0) {
-    throw new UsageError(`"${words[0]}" is not understood: options begin with --, as in --peers 5.`);
-  }
+  const flags = parseFlags(args, VALUED, SWITCHES);
+  const fault = misuse(flags, [...VALUED, ...SWITCHES], "--peers 5");
+  if (fault) throw new UsageError(fault);
+  const { values, switches } = flags;
   const peers = readNumber("peers", values.peers.at(-1), 2, MAX_PEERS, /^\d+$/) ?? DEFAULT_PEERS;
   const timeout = readNumber("timeout", values.timeout.at(-1), 0.1, MAX_TIMEOUT_SECONDS, /^\d+(\.\d+)?$/);
   return {

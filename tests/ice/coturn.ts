@@ -16,6 +16,22 @@ export interface CoturnOptions {
   within?: readonly string[];
 }
 
+/** What makes coturn read no configuration, speak UDP only, and write nothing outside a folder. */
+export function quietArguments(directory: string): string[] {
+  return [
+    "-n",
+    "--no-tcp",
+    "--no-tls",
+    "--no-dtls",
+    "--no-cli",
+    "--no-stdout-log",
+    `--log-file=${directory}/log`,
+    "--simple-log",
+    `--pidfile=${directory}/pid`,
+    `--userdb=${directory}/users`,
+  ];
+}
+
 /** Resolves once it answers. */
 export async function coturn(
   { address, port = freePort(address), secret, within = [] }: CoturnOptions,
@@ -30,16 +46,7 @@ export async function coturn(
     running = start([
       ...within,
       "turnserver",
-      "-n",
-      "--no-tcp",
-      "--no-tls",
-      "--no-dtls",
-      "--no-cli",
-      "--no-stdout-log",
-      `--log-file=${directory}/log`,
-      "--simple-log",
-      `--pidfile=${directory}/pid`,
-      `--userdb=${directory}/users`,
+      ...quietArguments(directory),
       `--listening-ip=${address}`,
       `--relay-ip=${address}`,
       `--listening-port=${port}`,
@@ -77,7 +84,8 @@ export function stunTool(mode: "serve" | "ask", address: string, ...ports: numbe
   return [Deno.execPath(), "run", "--quiet", "--no-prompt", "--allow-net", script, ...words];
 }
 
-function freePort(hostname: string): number {
+/** A UDP port that nobody has at the moment. */
+export function freePort(hostname: string): number {
   const socket = Deno.listenDatagram({ transport: "udp", hostname, port: 0 });
   socket.close();
   return (socket.addr as Deno.NetAddr).port;

@@ -3,7 +3,7 @@
  * left.
  */
 
-import { closest, parseFlags } from "../../lib/flags.ts";
+import { misuse, parseFlags } from "../../lib/flags.ts";
 import type { Health } from "../../lib/http/routes.ts";
 import { type ServerProcess, serverProcess } from "../server.ts";
 import { CONTROL_SOCKETS, type Lap } from "./control.ts";
@@ -75,14 +75,10 @@ const SAMPLE_INTERVAL = 250;
 const CLEARING = 30_000;
 
 function readOptions(args: readonly string[]): Options {
-  const { values, switches, unknown, words } = parseFlags(args, VALUED, SWITCHES);
-  if (unknown.length > 0) {
-    const hint = closest(unknown[0].replace(/^-+/, "").replace(/=.*$/, ""), [...VALUED, ...SWITCHES]);
-    throw new UsageError(`${unknown[0]} is not an option; did you mean --${hint}?`);
-  }
-  if (words.length > 0) {
-    throw new UsageError(`"${words[0]}" is not understood: options begin with --, as in --peers 50.`);
-  }
+  const flags = parseFlags(args, VALUED, SWITCHES);
+  const fault = misuse(flags, [...VALUED, ...SWITCHES], "--peers 50");
+  if (fault) throw new UsageError(fault);
+  const { values, switches } = flags;
   const number = (flag: string, least: number, most: number): number | undefined => {
     const text = values[flag].at(-1);
     if (text === undefined) return undefined;
