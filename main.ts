@@ -2,13 +2,15 @@
  * signal: a rendezvous server for WebRTC peers. Read the options, listen, upgrade, serve until a signal comes, drain.
  */
 
-import { type Config, help, parse, UsageError, VARIABLES, VERSION } from "./lib/config.ts";
-import { explain, readNamedFile } from "./lib/failures.ts";
+import { parse, UsageError } from "./lib/config/command_line.ts";
+import { help } from "./lib/config/help.ts";
+import { type Config, VARIABLES, VERSION } from "./lib/config/options.ts";
+import { explain, readNamedFile } from "./lib/config/startup.ts";
 import { askHealth } from "./lib/http/healthcheck.ts";
-import type { Health } from "./lib/http/routes.ts";
-import { Listener } from "./lib/listener.ts";
-import { configureLog, log } from "./lib/log.ts";
-import { listenOn, readableVariables, terminationSignal } from "./lib/process.ts";
+import type { Health } from "./lib/http/site.ts";
+import { Listener } from "./lib/runtime/listener.ts";
+import { configureLog, log } from "./lib/runtime/log.ts";
+import { listenOn, readableVariables, terminationSignal } from "./lib/runtime/process.ts";
 import { Service } from "./lib/service.ts";
 
 /** A server that runs. */

@@ -1,17 +1,17 @@
 /** All that a running server is, but for its sockets on the network. */
 
-import { Admission } from "./admission.ts";
-import { cameByTls, clientAddress, clientKey, isUntrustedProxy } from "./client_address.ts";
-import { type Config, VERSION } from "./config.ts";
+import { Admission } from "./limits/admission.ts";
+import { cameByTls, clientAddress, clientKey, isUntrustedProxy } from "./http/client_address.ts";
+import { type Config, VERSION } from "./config/options.ts";
 import { admissionFault, chooseSubprotocol, handshakeFault, wantsWebSocket } from "./http/handshake.ts";
-import { respondIce } from "./http/ice.ts";
+import { respondIce } from "./http/ice_endpoint.ts";
 import { refusal } from "./http/responses.ts";
-import { type Health, respond } from "./http/routes.ts";
-import { Hub } from "./hub.ts";
-import { type IceService, openIce } from "./ice/service.ts";
-import type { Log } from "./log.ts";
+import { type Health, respond } from "./http/site.ts";
+import { Hub } from "./sockets/hub.ts";
+import { type IceService, openIce } from "./ice/ice.ts";
+import type { Log } from "./runtime/log.ts";
 import { freshIdent } from "./protocol/ident.ts";
-import { Tally } from "./tally.ts";
+import { Tally } from "./runtime/tally.ts";
 
 /** A WebSocket that is granted: to be upgraded, and then handed to `accept`, come what may. */
 export interface Grant {
@@ -59,7 +59,7 @@ export class Service {
       log,
       refusals: this.#refusals,
       now,
-      ice: ({ hostname }, ident) => this.#ice.offer(hostname, ident),
+      ice: ({ hostname }, ident) => this.#ice.servers(hostname, ident),
       onClosed: ({ key }) => this.#admission.release(key),
     });
     this.#logRefusals = setInterval(() => {
@@ -101,7 +101,7 @@ export class Service {
           respondIce(request, {
             origins: allowOrigin,
             take: () => this.#ice.take(address),
-            offer: () => this.#ice.offer(hostname, freshIdent()),
+            servers: () => this.#ice.servers(hostname, freshIdent()),
           })
         : undefined,
     });

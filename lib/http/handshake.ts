@@ -1,8 +1,8 @@
 /** What a client may get wrong before it has a WebSocket, and how it says which version it speaks. */
 
-import type { Admission, AdmissionRefusal } from "../admission.ts";
+import type { Admission, AdmissionRefusal } from "../limits/admission.ts";
 import { type Version, VERSION_3 } from "../protocol/codec.ts";
-import { isAllowedOrigin } from "../origin.ts";
+import { isAllowedOrigin } from "./origin.ts";
 
 /** A handshake that is not accepted. */
 export interface HandshakeFault {

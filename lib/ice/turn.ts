@@ -6,27 +6,13 @@
  */
 
 import { createHmac } from "node:crypto";
+import type { IceServer } from "../protocol/ice_servers.ts";
 
 export interface TurnCredentials {
   /** `expiry:ident`; expiry in seconds since 1970. */
   username: string;
   /** HMAC-SHA1 of the username under the shared secret, in base64. */
   credential: string;
-}
-
-/** One entry of `RTCConfiguration.iceServers` (WebRTC, section 4.2.4). */
-export interface IceServer {
-  urls: string[];
-  username?: string;
-  credential?: string;
-}
-
-/** What a client is given. */
-export interface IceOffer {
-  /** Ready to be handed to `RTCPeerConnection`. */
-  readonly iceServers: readonly IceServer[];
-  /** Seconds for which the credentials among them are good, where there are any. */
-  readonly iceTtlSeconds?: number;
 }
 
 export interface TurnIssuerOptions {

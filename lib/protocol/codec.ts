@@ -5,9 +5,9 @@
  * adds to it. A message is a JSON array in one frame.
  */
 
-import type { ErrorCode, GoneReason } from "../codes.ts";
-import { ErrorText } from "../codes.ts";
-import type { IceOffer } from "../ice/turn.ts";
+import type { ErrorCode, GoneReason } from "./codes.ts";
+import { ErrorText } from "./codes.ts";
+import type { IceServers } from "./ice_servers.ts";
 import { countElements } from "./json_array.ts";
 
 /** The WebSocket subprotocol (RFC 6455 section 1.9) by which a client asks for version 3. */
@@ -41,7 +41,7 @@ export interface Refusal {
 }
 
 /** What a version 3 client is told first. */
-export interface Welcome extends IceOffer {
+export interface Welcome extends IceServers {
   readonly version: 3;
   /** Name and version of the program, such as `signal/3.0.0`. */
   readonly server: string;
@@ -235,8 +235,8 @@ export function encodeWelcome(welcome: Welcome): string {
   return JSON.stringify(["welcome", welcome]);
 }
 
-export function encodeIce(offer: IceOffer): string {
-  return JSON.stringify(["ice", offer]);
+export function encodeIce(servers: IceServers): string {
+  return JSON.stringify(["ice", servers]);
 }
 
 /** `retryAfterMs`: how long the client should wait before it comes back. */

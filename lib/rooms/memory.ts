@@ -1,5 +1,5 @@
-import type { GoneReason } from "../codes.ts";
-import type { RoomLimits } from "../limits.ts";
+import type { GoneReason } from "../protocol/codes.ts";
+import type { RoomLimits } from "../limits/limits.ts";
 import { quote, signalOpening } from "../protocol/codec.ts";
 import type { Address, RoomEvents, RoomStore } from "./store.ts";
 

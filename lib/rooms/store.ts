@@ -11,7 +11,7 @@
  * later one `gone` on the side that stays.
  */
 
-import type { ErrorCode, GoneReason } from "../codes.ts";
+import type { ErrorCode, GoneReason } from "../protocol/codes.ts";
 
 /** A name that a peer holds in a room: `room:ident`. Unique; free again as soon as its holder departs. */
 export interface Address {

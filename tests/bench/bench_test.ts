@@ -1,6 +1,6 @@
 /** That the benchmark runs and reports; how fast the server is, no test can say. */
 
-import { assertEquals, assertGreater, assertRejects, assertStringIncludes } from "../assert.ts";
+import { assertEquals, assertGreater, assertRejects, assertStringIncludes } from "../kit/assert.ts";
 import { relayedText, signalText } from "./messages.ts";
 import { clientFrame, Peer } from "./peer.ts";
 import { describeBar, isMet, markdownTable, plainTable } from "./report.ts";

@@ -7,7 +7,7 @@
  * that process, so the rounds are spread over several fresh pairs of them.
  */
 
-import { parseFlags } from "../../lib/flags.ts";
+import { parseFlags } from "../../lib/config/flags.ts";
 import { type Baseline, Load, type RunningServer, startServer } from "./processes.ts";
 import {
   type Bar,
@@ -18,7 +18,7 @@ import {
   plainTable,
   type Row,
 } from "./report.ts";
-import { hasBinary } from "../parts.ts";
+import { hasBinary } from "../kit/parts.ts";
 import { median, shuffled, sum } from "./statistics.ts";
 import { maxOpenFiles, memoryKiB } from "./usage.ts";
 import type { Slice, Task } from "./workloads.ts";

@@ -1,8 +1,8 @@
 /** The processes of a run: servers, and the one that makes the load. */
 
-import { freePort, quietArguments } from "../ice/coturn.ts";
-import { findBinary } from "../parts.ts";
-import { startFlags } from "../server.ts";
+import { freePort, quietArguments } from "../kit/coturn.ts";
+import { findBinary } from "../kit/parts.ts";
+import { startFlags } from "../kit/server.ts";
 import { TextLineStream } from "./lines.ts";
 import type { Answer, Order } from "./load.ts";
 import type { Slice, Target, Task } from "./workloads.ts";

@@ -1,10 +1,10 @@
 /** A real browser: its WebRTC peers meet others through the server, and it shows the server's pages. */
 
 import type { Browser, Page } from "playwright-core";
-import { assertEquals, assertStringIncludes } from "../assert.ts";
+import { assertEquals, assertStringIncludes } from "../kit/assert.ts";
 import { MeshPeer } from "../demo/peer.ts";
-import { testWith } from "../parts.ts";
-import { type TestServer, testServer } from "../server.ts";
+import { testWith } from "../kit/parts.ts";
+import { type TestServer, testServer } from "../kit/server.ts";
 import { noChromium, openBrowser, servePages } from "./chromium.ts";
 
 const PATIENCE_MS = 15_000;

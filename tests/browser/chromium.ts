@@ -1,7 +1,7 @@
 /** A real browser, and pages for it. */
 
 import { type Browser, chromium } from "playwright-core";
-import { findBinary, missingBinaries } from "../parts.ts";
+import { findBinary, missingBinaries } from "../kit/parts.ts";
 
 /** Why there is no browser on this machine; undefined where there is one. */
 export const noChromium: string | undefined = missingBinaries("chromium");

@@ -1,9 +1,9 @@
 /** End to end: real WebRTC peers meet through the server and talk, or it is said which of them can't. */
 
 import { createSocket } from "node:dgram";
-import { assert, assertEquals, assertLess, assertMatch, assertRejects } from "../assert.ts";
-import { missingBinaries, testWith } from "../parts.ts";
-import { testServer } from "../server.ts";
+import { assert, assertEquals, assertLess, assertMatch, assertRejects } from "../kit/assert.ts";
+import { missingBinaries, testWith } from "../kit/parts.ts";
+import { testServer } from "../kit/server.ts";
 import { meddler } from "./meddler.ts";
 import { mesh, type MeshOptions, type MeshReport } from "./mesh.ts";
 import { MeshPeer, type PeerEvent } from "./peer.ts";

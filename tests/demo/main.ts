@@ -1,7 +1,7 @@
 /** Shows what a rendezvous server is for: real WebRTC peers meet through one and talk to each other directly. */
 
-import { misuse, parseFlags } from "../../lib/flags.ts";
-import { testServer } from "../server.ts";
+import { misuse, parseFlags } from "../../lib/config/flags.ts";
+import { testServer } from "../kit/server.ts";
 import { mesh, type MeshReport } from "./mesh.ts";
 import type { Version } from "./peer.ts";
 

@@ -10,9 +10,9 @@
  * A page that speaks with the browser's own `RTCPeerConnection` understands both as they are.
  */
 
-// @ts-types="../wrtc.d.ts"
+// @ts-types="../kit/wrtc.d.ts"
 import wrtc from "@roamhq/wrtc";
-// @ts-types="../wrtc.d.ts"
+// @ts-types="../kit/wrtc.d.ts"
 import type { DataChannel, IceCandidate, SessionDescription } from "@roamhq/wrtc";
 
 /** Version of the wire protocol. */

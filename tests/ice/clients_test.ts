@@ -1,12 +1,12 @@
 /** Clients and servers that others wrote, against ours. */
 
-import { assert, assertEquals, assertMatch, assertNotEquals } from "../assert.ts";
-import { missingBinaries, testWith } from "../parts.ts";
-import { listenStun, type StunServer } from "../../lib/ice/server.ts";
+import { assert, assertEquals, assertMatch, assertNotEquals } from "../kit/assert.ts";
+import { missingBinaries, testWith } from "../kit/parts.ts";
+import { listenStun, type StunServer } from "../../lib/ice/stun_server.ts";
 import { iceServers, stunUrl, turnIssuer } from "../../lib/ice/turn.ts";
-import { coturn } from "./coturn.ts";
-import { run } from "./programs.ts";
-import { type Configuration, converse, gather } from "./webrtc.ts";
+import { coturn } from "../kit/coturn.ts";
+import { run } from "../kit/programs.ts";
+import { type Configuration, converse, gather } from "../kit/webrtc.ts";
 
 const LOOPBACK = "127.0.0.1";
 

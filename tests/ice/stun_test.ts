@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { assert, assertEquals, assertLessOrEqual, assertThrows } from "../assert.ts";
+import { assert, assertEquals, assertLessOrEqual, assertThrows } from "../kit/assert.ts";
 import {
   ANSWER_GROWTH_BYTES,
   answerBinding,

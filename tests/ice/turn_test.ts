@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { assertEquals, assertMatch, assertStringIncludes, assertThrows } from "../assert.ts";
+import { assertEquals, assertMatch, assertStringIncludes, assertThrows } from "../kit/assert.ts";
 import { type IceScheme, iceServers, iceUrlFault, stunUrl, turnIssuer } from "../../lib/ice/turn.ts";
 
 const NOW = Date.UTC(2026, 0, 1);

@@ -1,6 +1,6 @@
 import fc from "fast-check";
-import { assert, assertEquals } from "../assert.ts";
-import type { ErrorCode } from "../../lib/codes.ts";
+import { assert, assertEquals } from "../kit/assert.ts";
+import type { ErrorCode } from "../../lib/protocol/codes.ts";
 import {
   type ClientCall,
   decode,

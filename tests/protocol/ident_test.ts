@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertMatch } from "../assert.ts";
+import { assert, assertEquals, assertMatch } from "../kit/assert.ts";
 import { freshIdent } from "../../lib/protocol/ident.ts";
 
 Deno.test("idents are fresh and of the form that clients know", () => {

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { assert, assertEquals } from "../assert.ts";
+import { assert, assertEquals } from "../kit/assert.ts";
 import { countElements } from "../../lib/protocol/json_array.ts";
 
 /** What `JSON.parse` makes of it: the number of elements, -1 for anything but an array, `undefined` for no JSON. */

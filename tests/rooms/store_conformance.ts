@@ -1,7 +1,7 @@
 /** What every room store has to do: see the contract in `lib/rooms/store.ts`. */
 
-import { assertEquals } from "../assert.ts";
-import type { RoomLimits } from "../../lib/limits.ts";
+import { assertEquals } from "../kit/assert.ts";
+import type { RoomLimits } from "../../lib/limits/limits.ts";
 import type { RoomEvents, RoomStore } from "../../lib/rooms/store.ts";
 
 /** One event, as a line such as `b introduced r:bob r:alice initiator`. */

@@ -5,7 +5,7 @@
  * Usage: control.ts PORT; orders: `lap`, `finish`
  */
 
-import { RawClient } from "../raw_client.ts";
+import { RawClient } from "../kit/raw_client.ts";
 import { Latencies } from "./latency.ts";
 import { headersOf, Peer } from "./peer.ts";
 import { obey } from "./program.ts";

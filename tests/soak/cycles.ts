@@ -6,8 +6,8 @@
  * Usage: cycles.ts EARLY LATE (numbers of cycles)
  */
 
-import { RawClient } from "../raw_client.ts";
-import { testServer } from "../server.ts";
+import { RawClient } from "../kit/raw_client.ts";
+import { testServer } from "../kit/server.ts";
 
 declare function gc(): void;
 

@@ -1,7 +1,7 @@
-import { assert, assertEquals, assertGreater, assertLessOrEqual } from "../assert.ts";
-import { request, stunClient } from "../ice/client.ts";
-import { testWith } from "../parts.ts";
-import { serverProcess } from "../server.ts";
+import { assert, assertEquals, assertGreater, assertLessOrEqual } from "../kit/assert.ts";
+import { request, stunClient } from "../kit/stun_client.ts";
+import { testWith } from "../kit/parts.ts";
+import { serverProcess } from "../kit/server.ts";
 import type { Lap } from "./control.ts";
 import type { FloodReport } from "./flood.ts";
 import { Latencies } from "./latency.ts";

@@ -1,6 +1,6 @@
 /** How the peers of a storm live: each kind as `plan.ts` describes it. A life resolves with how it ended. */
 
-import { frame, handshake, Opcode, RawClient } from "../raw_client.ts";
+import { frame, handshake, Opcode, RawClient } from "../kit/raw_client.ts";
 import { headersOf, Peer } from "./peer.ts";
 import { type Kind, type Life, WATCHED } from "./plan.ts";
 import { Random } from "./random.ts";

@@ -3,9 +3,9 @@
  * left.
  */
 
-import { misuse, parseFlags } from "../../lib/flags.ts";
-import type { Health } from "../../lib/http/routes.ts";
-import { type ServerProcess, serverProcess } from "../server.ts";
+import { misuse, parseFlags } from "../../lib/config/flags.ts";
+import type { Health } from "../../lib/http/site.ts";
+import { type ServerProcess, serverProcess } from "../kit/server.ts";
 import { CONTROL_SOCKETS, type Lap } from "./control.ts";
 import { Latencies } from "./latency.ts";
 import { pause } from "./lives.ts";

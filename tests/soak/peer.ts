@@ -1,7 +1,7 @@
 /** A client that reads all the time, answers pings, and sends without delay. */
 
 import type { Version } from "../../lib/protocol/codec.ts";
-import { frame, Opcode, type RawClient } from "../raw_client.ts";
+import { frame, Opcode, type RawClient } from "../kit/raw_client.ts";
 
 const GOODBYE = frame(new Uint8Array([1000 >> 8, 1000 & 255]), Opcode.close);
 

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertLess } from "../assert.ts";
+import { assert, assertEquals, assertLess } from "../kit/assert.ts";
 import type { Residue } from "./cycles.ts";
 
 const EARLY = 2000;

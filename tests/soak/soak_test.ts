@@ -5,7 +5,7 @@ import {
   assertMatch,
   assertNotEquals,
   assertStringIncludes,
-} from "../assert.ts";
+} from "../kit/assert.ts";
 import { Latencies } from "./latency.ts";
 import { Logbook } from "./observers.ts";
 import { KINDS, type Life, lives } from "./plan.ts";

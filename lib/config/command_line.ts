@@ -1,0 +1,80 @@
+/** From a command line and an environment to a configuration. */
+
+import { misuse, parseFlags } from "./flags.ts";
+import { type Config, type Flag, type Option, OPTIONS, SWITCHES } from "./options.ts";
+import { Fault } from "./values.ts";
+
+/** A command line or environment that can't be used. The message is meant for the person who wrote it. */
+export class UsageError extends Error {
+  override name = "UsageError";
+}
+
+/** What the command line asks for. */
+export type Command = { readonly name: "run" | keyof typeof SWITCHES; readonly config: Config };
+
+/**
+ * Reads flags and variables; a flag wins over a variable, and an empty variable is none. Pure.
+ *
+ * @param env values by name
+ * @throws {UsageError} where something is wrong: the first thing found
+ */
+export function parse(
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>> = {},
+): Command {
+  const flagNames = Object.keys(OPTIONS) as Flag[];
+  const switchNames = Object.keys(SWITCHES) as (keyof typeof SWITCHES)[];
+  const flags = parseFlags(args, flagNames, switchNames);
+
+  const fault = misuse(flags, [...flagNames, ...switchNames], "--port 8080");
+  if (fault) throw new UsageError(flags.unknown.length > 0 ? `${fault} --help lists all options.` : fault);
+
+  const config: Record<string, unknown> = {};
+  for (const flag of flagNames) {
+    const row: Option<unknown> = OPTIONS[flag];
+    const given = flags.values[flag];
+    const variable = env[row.env];
+    config[camelCase(flag)] = given.length > 0
+      ? readValues(row, `--${flag}`, given)
+      : variable
+      ? readValues(row, row.env, [variable])
+      : row.default;
+  }
+  const checked = Object.freeze(config) as Config;
+  if ((checked.tlsCert === undefined) !== (checked.tlsKey === undefined)) {
+    const [given, missing] = checked.tlsCert ? ["--tls-cert", "--tls-key"] : ["--tls-key", "--tls-cert"];
+    throw new UsageError(`${given} is given without ${missing}: TLS needs both.`);
+  }
+  if ((checked.turnUrl.length > 0) !== (checked.turnSecretFile !== undefined)) {
+    const [given, missing] = checked.turnSecretFile
+      ? ["--turn-secret-file", "--turn-url"]
+      : ["--turn-url", "--turn-secret-file"];
+    throw new UsageError(`${given} is given without ${missing}: credentials for TURN need both.`);
+  }
+  // --help wins over anything else that is asked for.
+  const name = (["help", "version", "healthcheck"] as const).find((name) => flags.switches.has(name)) ??
+    "run";
+  return { name, config: checked };
+}
+
+/** `name`: the flag or variable that the values come from. */
+function readValues(row: Option<unknown>, name: string, given: readonly string[]): unknown {
+  const texts = row.list
+    ? given.flatMap((text) => text.split(",").map((part) => part.trim()))
+    : given.slice(-1);
+  const values = texts.map((text) => {
+    try {
+      return row.read(text);
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      if (text === "") throw new UsageError(`${name} needs a value (${row.value}).`);
+      const fault = error.message.endsWith("?") ? error.message : `${error.message}.`;
+      throw new UsageError(`${name}: "${text}" ${fault}`);
+    }
+  });
+  return row.list ? values.flat() : values[0];
+}
+
+function camelCase(flag: string): string {
+  return flag.replace(/-(.)/g, (_, letter) => letter.toUpperCase());
+}

@@ -1,0 +1,343 @@
+/** The options of the program: one table, from which flags, variables, `--help` and `Config` are made. */
+
+import manifest from "../../deno.json" with { type: "json" };
+import { parseRange, type TrustedProxies } from "../http/client_address.ts";
+import { originFault } from "../http/origin.ts";
+import { STUN_LIMITS } from "../ice/stun_server.ts";
+import { iceUrlFault } from "../ice/turn.ts";
+import { LOG_FORMATS, LOG_LEVELS } from "../runtime/log.ts";
+import { Fault, oneOf, positiveNumber, stunPort, text, urlOf, wholeNumber } from "./values.ts";
+
+export const VERSION: string = manifest.version;
+
+/** One option. `T`: what its text becomes. */
+export interface Option<T> {
+  /** Stands above this option and those that follow it in `--help`. */
+  readonly heading?: string;
+  readonly env: string;
+  /** What stands for the value in `--help`. */
+  readonly value: string;
+  readonly help: string;
+  readonly default: T;
+  /** Several values: the flag may be repeated, and commas separate values as well. */
+  readonly list?: boolean;
+  /** Throws a `Fault`. */
+  readonly read: (text: string) => T;
+}
+
+/** Ties the types of a table's row together. */
+function option<T>(row: Option<T>): Option<T> {
+  return row;
+}
+
+const MAX_COUNT = 10_000_000;
+const MAX_BYTES = 1_073_741_824;
+const MAX_RATE = 1_000_000;
+
+/** All options that take a value, by their flag, in the order of `--help`. A default stands here and nowhere else. */
+export const OPTIONS = {
+  "host": option({
+    heading: "Where to listen",
+    env: "SIGNAL_HOST",
+    value: "ADDRESS",
+    help: "address to listen on; :: is every address, IPv4 and IPv6",
+    default: "::",
+    read: text("an address of this machine"),
+  }),
+  "port": option({
+    env: "PORT",
+    value: "NUMBER",
+    help: "TCP port for HTTP and WebSocket; 0 takes a free one",
+    default: 3903,
+    read: wholeNumber(0, 65535),
+  }),
+  "tls-cert": option<string | undefined>({
+    env: "SIGNAL_TLS_CERT",
+    value: "FILE",
+    help: "certificate chain (PEM); with --tls-key the server speaks HTTPS and WSS",
+    default: undefined,
+    read: text("a file"),
+  }),
+  "tls-key": option<string | undefined>({
+    env: "SIGNAL_TLS_KEY",
+    value: "FILE",
+    help: "private key (PEM) of the certificate",
+    default: undefined,
+    read: text("a file"),
+  }),
+  "stun-port": option<number | "off" | undefined>({
+    heading: "STUN and TURN, which clients need to get through firewalls",
+    env: "SIGNAL_STUN_PORT",
+    value: "NUMBER",
+    help: "UDP port of the STUN server, or off; not given: the same number as the TCP port",
+    default: undefined,
+    read: stunPort,
+  }),
+  "stun-host": option<string | undefined>({
+    env: "SIGNAL_STUN_HOST",
+    value: "ADDRESS",
+    help: "address on which STUN is answered; not given: that of --host",
+    default: undefined,
+    read: text("an address of this machine"),
+  }),
+  "stun-second-port": option<number | "off">({
+    env: "SIGNAL_STUN_SECOND_PORT",
+    value: "NUMBER",
+    help: "another UDP port for STUN: asked on both, a client learns how its NAT maps",
+    default: "off",
+    read: stunPort,
+  }),
+  "public-host": option<string | undefined>({
+    env: "SIGNAL_PUBLIC_HOST",
+    value: "HOST",
+    help: "name or address at which clients reach STUN; not given: the one in their request",
+    default: undefined,
+    read: (host) => {
+      if (iceUrlFault(`stun:${host}`, ["stun"]) || /:\d+$/.test(host) && !host.includes("]")) {
+        throw new Fault("is not a host name or address (IPv6 in brackets), without a port");
+      }
+      return host;
+    },
+  }),
+  "stun-url": option<readonly string[]>({
+    env: "SIGNAL_STUN_URL",
+    value: "URL",
+    help: "further STUN servers to tell clients of, such as stun:stun.example.org:3478",
+    default: [],
+    list: true,
+    read: urlOf("stun", "stuns"),
+  }),
+  "turn-url": option<readonly string[]>({
+    env: "SIGNAL_TURN_URL",
+    value: "URL",
+    help: "TURN servers to tell clients of, such as turn:turn.example.org:3478?transport=udp",
+    default: [],
+    list: true,
+    read: urlOf("turn", "turns"),
+  }),
+  "turn-secret-file": option<string | undefined>({
+    env: "SIGNAL_TURN_SECRET_FILE",
+    value: "FILE",
+    help: "file with the secret that the TURN servers know too (coturn: static-auth-secret)",
+    default: undefined,
+    read: text("a file"),
+  }),
+  "turn-ttl": option({
+    env: "SIGNAL_TURN_TTL",
+    value: "SECONDS",
+    help: "for how long TURN credentials are good",
+    default: 21_600,
+    read: wholeNumber(60, 2_592_000),
+  }),
+  "ice-endpoint": option({
+    env: "SIGNAL_ICE_ENDPOINT",
+    value: "WHEN",
+    help: "whether GET /ice tells the servers to clients of version 2: auto (with TURN only), on, off",
+    default: "auto" as "auto" | "on" | "off",
+    read: oneOf(["auto", "on", "off"]),
+  }),
+  "log-level": option({
+    heading: "What to log",
+    env: "LOG_LEVEL",
+    value: "LEVEL",
+    help: `how much to log: ${LOG_LEVELS.join(", ")}`,
+    default: "info" as typeof LOG_LEVELS[number],
+    read: oneOf(LOG_LEVELS),
+  }),
+  "log-format": option({
+    env: "LOG_FORMAT",
+    value: "FORMAT",
+    help: `${LOG_FORMATS.join(", ")}; auto is text for a terminal and JSON lines otherwise`,
+    default: "auto" as typeof LOG_FORMATS[number],
+    read: oneOf(LOG_FORMATS),
+  }),
+  "allow-origin": option<readonly string[]>({
+    heading: "Who may connect",
+    env: "SIGNAL_ALLOW_ORIGIN",
+    value: "ORIGIN",
+    help:
+      "web pages that may connect: https://app.example.org, or *.example.org for all below; none given: any",
+    default: [],
+    list: true,
+    read: (text) => {
+      const fault = originFault(text);
+      if (fault) throw new Fault(fault);
+      return [text];
+    },
+  }),
+  "trust-proxy": option<TrustedProxies>({
+    env: "SIGNAL_TRUST_PROXY",
+    value: "RANGE",
+    help: "addresses (10.0.0.0/8, ::1) of proxies whose word about the client's address is taken",
+    default: [],
+    list: true,
+    read: (text) => {
+      const range = parseRange(text);
+      if (range === undefined) throw new Fault("is neither an IP address nor a range like 10.0.0.0/8");
+      return [range];
+    },
+  }),
+  "keepalive": option({
+    heading: "When sockets end",
+    env: "SIGNAL_KEEPALIVE",
+    value: "SECONDS",
+    help: "ping a client that was silent for that long; as long again without a pong, and it is removed",
+    default: 20,
+    read: wholeNumber(1, 3600),
+  }),
+  "drain": option({
+    env: "SIGNAL_DRAIN",
+    value: "SECONDS",
+    help: "longest wait at shutdown for clients to close their sockets",
+    default: 5,
+    read: wholeNumber(0, 3600),
+  }),
+  "max-sockets": option({
+    heading: "Limits",
+    env: "SIGNAL_MAX_SOCKETS",
+    value: "NUMBER",
+    help: "sockets in all",
+    default: 10_000,
+    read: wholeNumber(1, MAX_COUNT),
+  }),
+  "max-sockets-per-client": option({
+    env: "SIGNAL_MAX_SOCKETS_PER_CLIENT",
+    value: "NUMBER",
+    help: "sockets of one client address (IPv6: of one /64)",
+    default: 128,
+    read: wholeNumber(1, MAX_COUNT),
+  }),
+  "connect-rate": option({
+    env: "SIGNAL_CONNECT_RATE",
+    value: "NUMBER",
+    help: "new sockets of one client address per second, in the long run",
+    default: 10,
+    read: positiveNumber(MAX_RATE),
+  }),
+  "connect-burst": option({
+    env: "SIGNAL_CONNECT_BURST",
+    value: "NUMBER",
+    help: "new sockets of one client address that may come at once",
+    default: 128,
+    read: wholeNumber(1, MAX_COUNT),
+  }),
+  "max-rooms": option({
+    env: "SIGNAL_MAX_ROOMS",
+    value: "NUMBER",
+    help: "rooms in all",
+    default: 10_000,
+    read: wholeNumber(1, MAX_COUNT),
+  }),
+  "max-room-peers": option({
+    env: "SIGNAL_MAX_ROOM_PEERS",
+    value: "NUMBER",
+    help: "peers in one room",
+    default: 64,
+    read: wholeNumber(1, MAX_COUNT),
+  }),
+  "max-addresses": option({
+    env: "SIGNAL_MAX_ADDRESSES",
+    value: "NUMBER",
+    help: "addresses (an ident in a room) of one socket",
+    default: 64,
+    read: wholeNumber(1, MAX_COUNT),
+  }),
+  "max-message-bytes": option({
+    env: "SIGNAL_MAX_MESSAGE_BYTES",
+    value: "BYTES",
+    help: "largest message; a larger one closes the socket (1009)",
+    default: 65_536,
+    read: wholeNumber(128, MAX_BYTES),
+  }),
+  "max-queue-bytes": option({
+    env: "SIGNAL_MAX_QUEUE_BYTES",
+    value: "BYTES",
+    help: "what may wait for a client that reads slowly; past it the socket is closed (1013)",
+    default: 1_048_576,
+    read: wholeNumber(1024, MAX_BYTES),
+  }),
+  "call-rate": option({
+    env: "SIGNAL_CALL_RATE",
+    value: "NUMBER",
+    help: "calls of one socket per second, in the long run",
+    default: 100,
+    read: positiveNumber(MAX_RATE),
+  }),
+  "call-burst": option({
+    env: "SIGNAL_CALL_BURST",
+    value: "NUMBER",
+    help: "calls of one socket that may come at once",
+    default: 2000,
+    read: wholeNumber(1, MAX_COUNT),
+  }),
+  "join-rate": option({
+    env: "SIGNAL_JOIN_RATE",
+    value: "NUMBER",
+    help: "joins of one socket per second, in the long run",
+    default: 10,
+    read: positiveNumber(MAX_RATE),
+  }),
+  "join-burst": option({
+    env: "SIGNAL_JOIN_BURST",
+    value: "NUMBER",
+    help: "joins of one socket that may come at once",
+    default: 128,
+    read: wholeNumber(1, MAX_COUNT),
+  }),
+  "ice-rate": option({
+    env: "SIGNAL_ICE_RATE",
+    value: "NUMBER",
+    help: "requests for GET /ice of one client address per second, in the long run",
+    default: 1,
+    read: positiveNumber(MAX_RATE),
+  }),
+  "ice-burst": option({
+    env: "SIGNAL_ICE_BURST",
+    value: "NUMBER",
+    help: "requests for GET /ice of one client address that may come at once",
+    default: 20,
+    read: wholeNumber(1, MAX_COUNT),
+  }),
+  "stun-rate": option({
+    env: "SIGNAL_STUN_RATE",
+    value: "NUMBER",
+    help: "STUN answers to one address (IPv6: to one /64) per second, in the long run",
+    default: STUN_LIMITS.ratePerSource,
+    read: positiveNumber(MAX_RATE),
+  }),
+  "stun-burst": option({
+    env: "SIGNAL_STUN_BURST",
+    value: "NUMBER",
+    help: "STUN answers to one address that may go out at once",
+    default: STUN_LIMITS.burst,
+    read: wholeNumber(1, MAX_COUNT),
+  }),
+  "stun-total-rate": option({
+    env: "SIGNAL_STUN_TOTAL_RATE",
+    value: "NUMBER",
+    help: "datagrams per second that the STUN server reads in all",
+    default: STUN_LIMITS.ratePerServer,
+    read: positiveNumber(MAX_COUNT),
+  }),
+} as const;
+
+export type Flag = keyof typeof OPTIONS;
+
+/** Flags that take no value. */
+export const SWITCHES = {
+  "healthcheck": "ask the server that runs with the same options how it is; exit 0 where it is well, else 1",
+  "help": "show this and exit",
+  "version": "show the version and exit",
+} as const;
+
+type CamelCase<S extends string> = S extends `${infer Head}-${infer Tail}`
+  ? `${Head}${Capitalize<CamelCase<Tail>>}`
+  : S;
+
+/** All options, checked and frozen. `tls-cert` is `tlsCert` here, and so on. */
+export type Config = {
+  readonly [F in Flag as CamelCase<F>]: typeof OPTIONS[F] extends Option<infer T> ? T : never;
+};
+
+/** Variables that are read. */
+export const VARIABLES: readonly string[] = Object.values(OPTIONS).map(({ env }) => env);

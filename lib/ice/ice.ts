@@ -1,0 +1,118 @@
+/** The server's own STUN, and what clients are told of it and of other servers. */
+
+import type { Log } from "../runtime/log.ts";
+import { listenOn } from "../runtime/process.ts";
+import { SourceRates } from "../limits/source_rates.ts";
+import { serversFor } from "./servers.ts";
+import { listenStun, STUN_LIMITS, type StunServer } from "./stun_server.ts";
+import { parseAddress } from "./stun.ts";
+import type { IceServers } from "../protocol/ice_servers.ts";
+import { turnIssuer } from "./turn.ts";
+
+/** Which STUN ports to open, and what to tell clients. */
+export interface IceOptions {
+  /** The address of the HTTP server, and STUN's own where there is no `stunHost`. */
+  readonly host: string;
+  readonly stunHost?: string;
+  /** UDP port; not given: the number of the TCP port. */
+  readonly stunPort?: number | "off";
+  readonly stunSecondPort: number | "off";
+  /** See `IceSources`. */
+  readonly publicHost?: string;
+  readonly stunUrl: readonly string[];
+  readonly turnUrl: readonly string[];
+  /** Seconds. */
+  readonly turnTtl: number;
+  readonly iceEndpoint: "auto" | "on" | "off";
+  /** Answers of `GET /ice` to one client, per second and at once. */
+  readonly iceRate: number;
+  readonly iceBurst: number;
+  /** See `StunLimits`. */
+  readonly stunRate: number;
+  readonly stunBurst: number;
+  readonly stunTotalRate: number;
+}
+
+/** What an ICE service needs besides its options. */
+export interface IceServiceParts {
+  /** The TCP port that was taken: STUN's own, where nothing else was asked for. */
+  readonly port: number;
+  /** What the file of the TURN secret holds. */
+  readonly turnSecret?: string;
+  readonly log: Log;
+  /** Milliseconds; only differences matter. */
+  readonly now: () => number;
+}
+
+export interface IceService {
+  /** UDP ports on which STUN is served; see `serversFor` for who is told of them. */
+  readonly stunPorts: readonly number[];
+  /** STUN requests that were answered since the start. */
+  stunAnswers(): number;
+  /** What to tell a client that came by `host`; `ident` stands in the TURN server's log. */
+  servers(host: string, ident: string): IceServers;
+  /** Whether `GET /ice` is on. */
+  readonly endpoint: boolean;
+  /** Whether the client at this address may have one more answer of `GET /ice`. */
+  take(address: string): boolean;
+  close(): void;
+}
+
+/** Opens the STUN ports. One that can't be had is told in the log, and gone without. */
+export function openIce(options: IceOptions, { port, turnSecret, log, now }: IceServiceParts): IceService {
+  const wanted = [options.stunPort ?? port, options.stunSecondPort].filter((port) => port !== "off");
+  const servers = wanted.map((port) => openStun(options, port, log, now)).filter((server) =>
+    server !== undefined
+  );
+  const stunPorts = servers.map(({ port }) => port);
+  const turn = turnSecret === undefined
+    ? undefined
+    : turnIssuer({ secret: turnSecret, ttlSeconds: options.turnTtl, now: Date.now });
+  const sources = {
+    stunPorts,
+    publicHost: options.publicHost,
+    stunUrls: options.stunUrl,
+    turnUrls: options.turnUrl,
+    turn,
+    turnTtlSeconds: options.turnTtl,
+  };
+  const rates = new SourceRates({
+    ratePerSource: options.iceRate,
+    burst: options.iceBurst,
+    maxSources: STUN_LIMITS.maxSources,
+  });
+  return {
+    stunPorts,
+    stunAnswers: () => servers.reduce((sum, { counts }) => sum + counts.answered, 0),
+    servers: (host, ident) => serversFor(sources, host, ident),
+    endpoint: options.iceEndpoint === "on" || (options.iceEndpoint === "auto" && turn !== undefined),
+    take(address) {
+      const bytes = parseAddress(address);
+      return bytes !== undefined && rates.take(bytes, now());
+    },
+    close: () => servers.forEach((server) => server.close()),
+  };
+}
+
+function openStun(options: IceOptions, port: number, log: Log, now: () => number): StunServer | undefined {
+  try {
+    const server = listenOn(options.stunHost ?? options.host, (hostname) =>
+      listenStun({
+        hostname,
+        port,
+        now,
+        onError: (error) => log.warn("STUN: {error}", { error: String(error) }),
+        ratePerSource: options.stunRate,
+        burst: options.stunBurst,
+        maxSources: STUN_LIMITS.maxSources,
+        ratePerServer: options.stunTotalRate,
+      }));
+    const { hostname, port: stunPort } = server;
+    log.info(`STUN is answered on UDP port ${stunPort} of ${hostname}`, { stunPort, stunHost: hostname });
+    return server;
+  } catch (error) {
+    const why = error instanceof Deno.errors.AddrInUse ? "it is in use" : (error as Error).message;
+    log.warn(`No STUN on UDP port ${port}: ${why}. Going on without; --stun-port takes another, or off.`);
+    return undefined;
+  }
+}

@@ -1,0 +1,36 @@
+/** Which STUN and TURN servers a client is told of. */
+
+import type { IceServers } from "../protocol/ice_servers.ts";
+import { iceServers, stunUrl, type TurnIssuer } from "./turn.ts";
+
+/** What there is to tell of. */
+export interface IceSources {
+  /** UDP ports of the server's own STUN. */
+  readonly stunPorts: readonly number[];
+  /** The name or address under which clients find it; where there is none, the one by which they came. */
+  readonly publicHost?: string;
+  /** URLs of other STUN servers. */
+  readonly stunUrls: readonly string[];
+  /** URLs of TURN servers that take the issuer's credentials. */
+  readonly turnUrls: readonly string[];
+  readonly turn?: TurnIssuer;
+  /** Lifetime of the credentials. */
+  readonly turnTtlSeconds: number;
+}
+
+/**
+ * Makes the list for one client, with fresh credentials.
+ *
+ * @param host the host by which the client came, without a port
+ * @param ident tells the client's credentials from others in the TURN server's log
+ */
+export function serversFor(sources: IceSources, host: string, ident: string): IceServers {
+  const own = sources.stunPorts.map((port) => stunUrl(sources.publicHost ?? host, port));
+  const stun = [...own, ...sources.stunUrls];
+  if (sources.turn === undefined) return { iceServers: iceServers({ stun, turn: [] }) };
+  const credentials = sources.turn(ident);
+  return {
+    iceServers: iceServers({ stun, turn: sources.turnUrls, credentials }),
+    iceTtlSeconds: sources.turnTtlSeconds,
+  };
+}

@@ -1,0 +1,116 @@
+/** All sessions of a server, and the rooms in which they meet. */
+
+import { CloseCode } from "../protocol/codes.ts";
+import type { IceServers } from "../protocol/ice_servers.ts";
+import type { RoomLimits, SocketLimits } from "../limits/limits.ts";
+import type { Log } from "../runtime/log.ts";
+import { MemoryStore } from "../rooms/memory.ts";
+import { type Client, Session, type SessionContext } from "./session.ts";
+import type { Tally } from "../runtime/tally.ts";
+
+/** What a hub is made with. */
+export interface HubOptions {
+  readonly limits: RoomLimits & SocketLimits;
+  /** Told in `welcome`; see `Welcome`. */
+  readonly server: string;
+  readonly keepalive: number;
+  readonly log: Log;
+  readonly refusals: Tally;
+  readonly now: () => number;
+  /** ICE servers for a client; see `SessionContext`. */
+  readonly ice: (client: Client, ident: string) => IceServers;
+  /** Called once for each client, when its socket is closed for good. */
+  readonly onClosed: (client: Client) => void;
+}
+
+/** Milliseconds between two looks for peers that have died. */
+const SWEEP_INTERVAL = 5000;
+
+/** When a server stops, its clients are asked to come back after a time between these, in milliseconds. */
+const RETRY_AFTER = { least: 1000, most: 10_000 };
+
+export class Hub {
+  readonly #context: SessionContext;
+  readonly #sessions = new Set<Session>();
+  readonly #sweep: ReturnType<typeof setInterval>;
+  readonly #emptied = Promise.withResolvers<void>();
+  #draining = false;
+
+  constructor({ limits, server, keepalive, log, refusals, now, ice, onClosed }: HubOptions) {
+    const rooms = new MemoryStore<Session>(Session.roomEvents, limits);
+    const welcome = {
+      version: 3,
+      server,
+      limits: clientLimits(limits),
+      keepaliveSeconds: keepalive,
+    } as const;
+    this.#context = {
+      rooms,
+      limits,
+      welcome,
+      log,
+      refusals,
+      now,
+      ice,
+      onClosed: (session, client) => {
+        this.#sessions.delete(session);
+        onClosed(client);
+        if (this.#draining && this.#sessions.size === 0) this.#emptied.resolve();
+      },
+    };
+    this.#sweep = setInterval(
+      () => this.#sessions.forEach((session) => session.buryIfDead()),
+      SWEEP_INTERVAL,
+    );
+  }
+
+  /** Whether the hub has begun to dismiss its clients. */
+  get draining(): boolean {
+    return this.#draining;
+  }
+
+  /** Sockets, rooms and addresses at the moment. */
+  counts(): { sockets: number; rooms: number; addresses: number } {
+    return { sockets: this.#sessions.size, ...this.#context.rooms.counts() };
+  }
+
+  /** Serves a client until its socket is closed for good. */
+  accept(client: Client): void {
+    this.#sessions.add(new Session(client, this.#context));
+  }
+
+  /** Closes every socket behind what is queued for it; resolves when all clients have closed theirs too. */
+  drain(): Promise<void> {
+    this.#draining = true;
+    const { least, most } = RETRY_AFTER;
+    // All goodbyes come first: peers whose connections to each other outlive this server are not to hear that
+    // everybody is gone.
+    for (const session of this.#sessions) {
+      session.sayGoodbye(Math.round(least + Math.random() * (most - least)));
+    }
+    for (const session of this.#sessions) session.close(CloseCode.restart, "the server restarts");
+    if (this.#sessions.size === 0) this.#emptied.resolve();
+    return this.#emptied.promise;
+  }
+
+  /** Stops looking after sessions. */
+  dispose(): void {
+    clearInterval(this.#sweep);
+  }
+}
+
+/** The limits that bind a client itself, of which `welcome` tells it. */
+const TOLD = [
+  "maxMessageBytes",
+  "maxQueueBytes",
+  "callRate",
+  "callBurst",
+  "joinRate",
+  "joinBurst",
+  "maxRoomPeers",
+  "maxAddresses",
+] as const;
+
+function clientLimits(limits: RoomLimits & SocketLimits): Record<string, number> {
+  return Object.fromEntries(TOLD.map((name) => [name, limits[name]]));
+}

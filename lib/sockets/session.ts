@@ -1,0 +1,299 @@
+/** One socket: what it says is decoded, limited and handed to the rooms; what the rooms answer is sent. */
+
+import { CloseCode, type GoneReason } from "../protocol/codes.ts";
+import type { IceServers } from "../protocol/ice_servers.ts";
+import type { SocketLimits } from "../limits/limits.ts";
+import { TokenBucket } from "../limits/token_bucket.ts";
+import type { Log } from "../runtime/log.ts";
+import { Outbox, type OutboxOwner } from "./outbox.ts";
+import {
+  type ClientCall,
+  decode,
+  encodeError,
+  encodeGone,
+  encodeGoodbye,
+  encodeIce,
+  encodeIdent,
+  encodeJoined,
+  encodeLeft,
+  encodeSignal,
+  encodeStun,
+  encodeWelcome,
+  PONG,
+  type Refusal,
+  SignalMemory,
+  type Version,
+  type Welcome,
+} from "../protocol/codec.ts";
+import { freshIdent } from "../protocol/ident.ts";
+import type { RoomEvents, RoomStore } from "../rooms/store.ts";
+import type { Tally } from "../runtime/tally.ts";
+
+/** What all sessions of a server share. */
+export interface SessionContext {
+  readonly rooms: RoomStore<Session>;
+  readonly limits: SocketLimits;
+  /** What `welcome` tells, but for the ICE servers. */
+  readonly welcome: Omit<Welcome, keyof IceServers>;
+  readonly log: Log;
+  /** Counts what is refused, by its code. */
+  readonly refusals: Tally;
+  /** Milliseconds; only differences matter. */
+  readonly now: () => number;
+  /** ICE servers for a client, with fresh credentials; `ident` tells them from others'. */
+  readonly ice: (client: Client, ident: string) => IceServers;
+  /** Called once for each session, when its socket is closed for good. */
+  readonly onClosed: (session: Session, client: Client) => void;
+}
+
+/** What belongs to one client: data alone, for there may be many thousands of them, and most are idle. */
+export interface Client {
+  readonly socket: WebSocket;
+  readonly version: Version;
+  /** What the limits per client count by. */
+  readonly key: string;
+  /** The host by which it came, without a port. */
+  readonly hostname: string;
+}
+
+/** A client that breaks limits may do so that many times at once, and this often per second in the long run. */
+const STRIKES = 200;
+const STRIKES_PER_SECOND = 1;
+
+/**
+ * Milliseconds. A message that arrives between a call of `WebSocket.close` and the writing of the close frame makes
+ * the runtime drop the connection without one; so those that are on their way are passed over first.
+ */
+const CLOSE_DELAY = 50;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/**
+ * Handles the events of one server-side WebSocket. It listens with itself as the listener object, which spares a
+ * closure per event and socket.
+ */
+export class Session implements EventListenerObject, OutboxOwner {
+  readonly #client: Client;
+  readonly #context: SessionContext;
+  readonly #outbox: Outbox;
+  readonly #calls: TokenBucket;
+  /** Of a socket that has joined: others have nothing to signal. */
+  #memory?: SignalMemory;
+  /** Made when they are needed: most sockets join once or twice, and break no limits. */
+  #joins?: TokenBucket;
+  #strikes?: TokenBucket;
+  /** Whether calls are taken: until the socket closes or is told to. */
+  #open = true;
+  #closed = false;
+  #closing: ReturnType<typeof setTimeout> | undefined;
+  /** What the outbox told last, where something waited, and when that had grown. */
+  #progress: number | undefined;
+  #progressAt: number | undefined;
+
+  constructor(client: Client, context: SessionContext) {
+    const { socket } = client;
+    const { limits } = context;
+    this.#client = client;
+    this.#context = context;
+    this.#calls = new TokenBucket(limits.callBurst, context.now());
+    this.#outbox = new Outbox(socket, limits.maxQueueBytes, this);
+    if (client.version === 3) socket.addEventListener("open", this);
+    socket.addEventListener("message", this);
+    socket.addEventListener("close", this);
+    socket.addEventListener("error", this);
+  }
+
+  onOverflow(): void {
+    this.#context.refusals.count("slow-reader");
+    this.close(CloseCode.overloaded, "too slow a reader");
+  }
+
+  handleEvent(event: Event): void {
+    switch (event.type) {
+      case "message":
+        return this.#onMessage((event as MessageEvent<string | ArrayBuffer>).data);
+      case "open":
+        return this.#outbox.send(
+          encodeWelcome({ ...this.#context.welcome, ...this.#context.ice(this.#client, freshIdent()) }),
+        );
+      case "close":
+        return this.#onClosed(isTimeout(event as CloseEvent) ? "timeout" : "closed");
+      case "error":
+        // A close event follows, except where the handshake itself failed.
+        if (this.#client.socket.readyState === WebSocket.CONNECTING) this.#onClosed("closed");
+    }
+  }
+
+  /** Closes the socket behind what is queued. Its addresses are free at once, and it is not listened to any more. */
+  close(code: number, reason: string, gone: GoneReason = "closed"): void {
+    if (!this.#open) return;
+    this.#depart(gone);
+    this.#closing = setTimeout(() => this.#client.socket.close(code, reason), CLOSE_DELAY);
+  }
+
+  /** Tells the client that the server stops, and when to come back. It gets nothing more. */
+  sayGoodbye(retryAfterMs: number): void {
+    if (this.#client.version === 3) this.#outbox.send(encodeGoodbye("shutdown", retryAfterMs));
+    this.#outbox.close();
+  }
+
+  /**
+   * Gives up a peer that is dead, though no close event says so. To be called every few seconds. Where the network
+   * swallows what is sent, the kernel's buffer fills up at some time, and then the runtime can write neither its close
+   * frame, behind which its close event comes, nor even its ping.
+   */
+  buryIfDead(): void {
+    if (!this.#open) return;
+    if (this.#client.socket.readyState > WebSocket.OPEN) this.#depart("timeout");
+    else if (this.#isStalled()) this.close(CloseCode.overloaded, "nothing is read", "timeout");
+  }
+
+  /** Whether nothing of what waits has gone out in the time in which a ping would have had to be answered. */
+  #isStalled(): boolean {
+    const { now, welcome } = this.#context;
+    const progress = this.#outbox.progress();
+    if (progress === undefined || this.#progress === undefined || progress > this.#progress) {
+      this.#progress = progress;
+      this.#progressAt = progress === undefined ? undefined : now();
+      return false;
+    }
+    return now() - this.#progressAt! >= 2 * welcome.keepaliveSeconds * 1000;
+  }
+
+  /** How rooms reach the sessions. */
+  static readonly roomEvents: RoomEvents<Session> = {
+    joined(session, own) {
+      session.#context.log.debug("{address} joined", { address: own.text });
+      session.#memory ??= new SignalMemory();
+      session.#outbox.send(encodeJoined(own.quoted));
+    },
+    introduced(session, own, other, initiator) {
+      session.#outbox.send(encodeStun(own.quoted, other.quoted, initiator));
+    },
+    signalled(session, own, other, tail) {
+      session.#outbox.send(encodeSignal(own.opening, other.quoted, tail));
+    },
+    left(session, own) {
+      session.#context.log.debug("{address} left", { address: own.text });
+      session.#outbox.send(encodeLeft(own.quoted));
+    },
+    gone(session, own, other, reason) {
+      if (session.#client.version === 3) session.#outbox.send(encodeGone(own.quoted, other.quoted, reason));
+    },
+    refused(session, code, call, about) {
+      session.#refuse({ code, call, about });
+    },
+  };
+
+  #onMessage(data: string | ArrayBuffer): void {
+    if (!this.#open) return;
+    const { limits, now } = this.#context;
+    if (isLarger(data, limits.maxMessageBytes)) {
+      this.#refuse({ code: "too-large", about: [] });
+      return this.close(CloseCode.tooLarge, `messages may have ${limits.maxMessageBytes} bytes`);
+    }
+    const text = typeof data === "string" ? data : decodeUtf8(data);
+    if (text === undefined) return this.#refuse({ code: "bad-json", about: [] });
+
+    const call = decode(text, this.#client.version, this.#memory);
+    const allowed = this.#calls.take(limits.callRate, limits.callBurst, now) &&
+      (call.call !== "join" || this.#mayJoin());
+    if (allowed) this.#carryOut(call);
+    else this.#strike(call);
+  }
+
+  #mayJoin(): boolean {
+    const { limits: { joinRate, joinBurst }, now } = this.#context;
+    this.#joins ??= new TokenBucket(joinBurst, now());
+    return this.#joins.take(joinRate, joinBurst, now);
+  }
+
+  #carryOut(call: ClientCall): void {
+    const { rooms } = this.#context;
+    switch (call.call) {
+      case "signal":
+        return rooms.signal(this, call.from, call.to, call.tail);
+      case "ident":
+        return this.#outbox.send(encodeIdent(freshIdent()));
+      case "join":
+        return rooms.join(this, call.ident, call.room);
+      case "leave":
+        return rooms.leave(this, call.address);
+      case "ping":
+        return this.#outbox.send(PONG);
+      case "ice":
+        return this.#outbox.send(encodeIce(this.#context.ice(this.#client, freshIdent())));
+      case "refused":
+        return this.#refuse(call.refusal);
+    }
+  }
+
+  /** Version 2 has no word for it: there the call is passed over. */
+  #refuse(refusal: Refusal): void {
+    this.#context.refusals.count(refusal.code);
+    if (this.#client.version === 3) this.#outbox.send(encodeError(refusal));
+  }
+
+  #onClosed(reason: GoneReason): void {
+    // The runtime dispatches a second close event where a ping was not answered.
+    if (this.#closed) return;
+    this.#closed = true;
+    clearTimeout(this.#closing);
+    this.#depart(reason);
+    this.#context.onClosed(this, this.#client);
+  }
+
+  #strike(call: ClientCall): void {
+    this.#refuse({ ...describe(call), code: "rate-limited" });
+    this.#strikes ??= new TokenBucket(STRIKES, this.#context.now());
+    if (!this.#strikes.take(STRIKES_PER_SECOND, STRIKES, this.#context.now)) {
+      this.#context.refusals.count("flood");
+      this.close(CloseCode.policy, "too many calls, again and again");
+    }
+  }
+
+  #depart(reason: GoneReason): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#outbox.close();
+    this.#context.rooms.remove(this, reason);
+  }
+}
+
+/** The runtime says so of a peer that did not answer a ping, and of nothing else. */
+function isTimeout(event: CloseEvent): boolean {
+  return event.code === 1001 && !event.wasClean;
+}
+
+function isLarger(data: string | ArrayBuffer, maxBytes: number): boolean {
+  if (typeof data !== "string") return data.byteLength > maxBytes;
+  // A UTF-16 code unit takes one to three bytes: mostly the length alone decides.
+  if (data.length > maxBytes) return true;
+  return data.length * 3 > maxBytes && encoder.encode(data).length > maxBytes;
+}
+
+/** `undefined` where the bytes are not UTF-8. */
+function decodeUtf8(bytes: ArrayBuffer): string | undefined {
+  try {
+    return decoder.decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+/** A call's name and what it is about, as an error repeats it. */
+function describe(call: ClientCall): Pick<Refusal, "call" | "about"> {
+  switch (call.call) {
+    case "refused":
+      return call.refusal;
+    case "join":
+      return { call: call.call, about: [call.ident, call.room] };
+    case "signal":
+      return { call: call.call, about: [call.from, call.to] };
+    case "leave":
+      return { call: call.call, about: [call.address] };
+    default:
+      return { call: call.call, about: [] };
+  }
+}

@@ -1,0 +1,136 @@
+/** Servers for tests: in this process, or as a process of their own. */
+
+import { parse } from "../../lib/config/command_line.ts";
+import { type Config } from "../../lib/config/options.ts";
+import { type Server, start } from "../../main.ts";
+
+/** A server in this process, on a free port of the loopback interface; `await using` stops it. */
+export interface TestServer extends Server, AsyncDisposable {
+  /** `ws://127.0.0.1:PORT` */
+  readonly url: string;
+  /** `http://127.0.0.1:PORT` */
+  readonly httpUrl: string;
+  /** Resolves once `/healthz` would show these counts; rejects after five seconds with those that it shows. */
+  counts(wanted: { sockets?: number; rooms?: number; addresses?: number }): Promise<void>;
+}
+
+/** Limits are as in production, but for the sockets of one client: all test clients share an address. */
+export function testServer(options: Partial<Config> = {}): TestServer {
+  const server = start({
+    ...parse([]).config,
+    host: "127.0.0.1",
+    port: 0,
+    maxSocketsPerClient: 10_000,
+    connectBurst: 100_000,
+    ...options,
+  });
+  return {
+    ...server,
+    url: `ws://127.0.0.1:${server.port}`,
+    httpUrl: `http://127.0.0.1:${server.port}`,
+    async counts(wanted) {
+      const reached = () =>
+        Object.entries(wanted).every(([name, count]) =>
+          server.health()[name as keyof typeof wanted] === count
+        );
+      const deadline = performance.now() + 5000;
+      while (!reached()) {
+        if (performance.now() > deadline) {
+          throw new Error(
+            `expected ${JSON.stringify(wanted)}, but the server says ${JSON.stringify(server.health())}`,
+          );
+        }
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+    },
+    [Symbol.asyncDispose]: () => server.drain(),
+  };
+}
+
+const ROOT = new URL("../../", import.meta.url);
+
+/** The flags with which the server is meant to run: those of `deno task start`. */
+export async function startFlags(): Promise<string[]> {
+  const { tasks } = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT)));
+  const [deno, run, ...flags] = tasks.start.command.split(" ");
+  if (deno !== "deno" || run !== "run" || flags.pop() !== "main.ts") {
+    throw new Error("the task 'start' is not a run");
+  }
+  return flags;
+}
+
+/** What a finished program said. */
+export interface Output {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A server as a process of its own; `await using` ends it. */
+export interface ServerProcess extends AsyncDisposable {
+  readonly pid: number;
+  /** The port that it listens on; rejects, with what it said, where it ended instead. */
+  readonly port: Promise<number>;
+  /** What it has said, and how it ended. */
+  readonly output: Promise<Output>;
+  kill(signal: Deno.Signal): void;
+}
+
+/** Runs `main.ts` with the permissions of `deno task start` and nothing of this process's environment. */
+export async function serverProcess(
+  args: readonly string[] = [],
+  env: Record<string, string> = {},
+  flags?: readonly string[],
+): Promise<ServerProcess> {
+  const inherited = [
+    "DENO_DIR",
+    "HOME",
+    "PATH",
+    "NPM_CONFIG_REGISTRY",
+    "DENO_TLS_CA_STORE",
+    "DENO_CERT",
+    "SSL_CERT_FILE",
+  ]
+    .flatMap((name) => Deno.env.has(name) ? [[name, Deno.env.get(name)!]] : []);
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", ...flags ?? await startFlags(), "main.ts", ...args],
+    cwd: ROOT,
+    clearEnv: true,
+    env: { ...Object.fromEntries(inherited), ...env },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+
+  const listening = Promise.withResolvers<number>();
+  // Whoever does not ask for the port does not care that there is none.
+  listening.promise.catch(() => {});
+  let stdout = "";
+  const read = async () => {
+    for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+      stdout += text;
+      const port = /listens on \W*wss?:\/\/localhost:(\d+)/.exec(stdout)?.[1];
+      if (port !== undefined) listening.resolve(Number(port));
+    }
+  };
+  const output = (async (): Promise<Output> => {
+    const [, stderr, { code }] = await Promise.all([read(), new Response(child.stderr).text(), child.status]);
+    listening.reject(new Error(`the server ended with ${code}: ${stderr}${stdout}`));
+    return { code, stdout, stderr };
+  })();
+
+  return {
+    pid: child.pid,
+    port: listening.promise,
+    output,
+    kill: (signal) => child.kill(signal),
+    async [Symbol.asyncDispose]() {
+      try {
+        child.kill("SIGKILL");
+      } catch {
+        // It has ended.
+      }
+      await output;
+    },
+  };
+}

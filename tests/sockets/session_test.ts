@@ -1,0 +1,40 @@
+import { parse } from "../../lib/config/command_line.ts";
+import { log } from "../../lib/runtime/log.ts";
+import { MemoryStore } from "../../lib/rooms/memory.ts";
+import { Session } from "../../lib/sockets/session.ts";
+import { Tally } from "../../lib/runtime/tally.ts";
+import { assertEquals } from "../kit/assert.ts";
+
+/** A socket whose handshake is not through yet. */
+class SlowSocket extends EventTarget {
+  readyState: number = WebSocket.CONNECTING;
+  readonly bufferedAmount = 0;
+  readonly sent: string[] = [];
+  send(text: string): void {
+    this.sent.push(text);
+  }
+}
+
+Deno.test("a peer in the midst of its handshake is not taken for dead", () => {
+  const { config: limits } = parse([]);
+  const socket = new SlowSocket();
+  const session = new Session({
+    socket: socket as unknown as WebSocket,
+    version: 2,
+    key: "client",
+    hostname: "localhost",
+  }, {
+    rooms: new MemoryStore(Session.roomEvents, limits),
+    limits,
+    welcome: { version: 3, server: "test", limits: {}, keepaliveSeconds: 20 },
+    log,
+    refusals: new Tally(),
+    now: () => 0,
+    ice: () => ({ iceServers: [] }),
+    onClosed() {},
+  });
+  session.buryIfDead();
+  socket.readyState = WebSocket.OPEN;
+  socket.dispatchEvent(new MessageEvent("message", { data: '["ping"]' }));
+  assertEquals(socket.sent, ['["pong"]']);
+});
