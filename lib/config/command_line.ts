@@ -32,7 +32,7 @@ export function parse(
   const config: Record<string, unknown> = {};
   for (const flag of flagNames) {
     const row: Option<unknown> = OPTIONS[flag];
-    const given = flags.values[flag];
+    const given = flags.values[flag] ?? [];
     const variable = env[row.env];
     config[camelCase(flag)] = given.length > 0
       ? readValues(row, `--${flag}`, given)

@@ -37,7 +37,7 @@ export function parseFlags(
     values: Object.fromEntries(valued.map((name) => [name, parsed[name] as string[]])),
     switches: new Set(bare.filter((name) => parsed[name] === true)),
     unknown,
-    words: (parsed._ as (string | number)[]).map(String),
+    words: (parsed["_"] as (string | number)[]).map(String),
   };
 }
 
@@ -55,9 +55,11 @@ export function misuse(
   names: readonly string[],
   example: string,
 ): string | undefined {
-  if (unknown.length > 0) {
-    const hint = closest(unknown[0].replace(/^-+/, "").replace(/=.*$/, ""), names);
-    return `${unknown[0]} is not an option; did you mean --${hint}?`;
+  const [stranger] = unknown;
+  if (stranger !== undefined) {
+    const hint = closest(stranger.replace(/^-+/, "").replace(/=.*$/, ""), names);
+    return `${stranger} is not an option; did you mean --${hint}?`;
   }
   if (words.length > 0) return `"${words[0]}" is not understood: options begin with --, as in ${example}.`;
+  return undefined;
 }

@@ -69,9 +69,8 @@ function forwardedFor(headers: Headers): string[] {
 
 /** `[2001:db8::1]:4711` and `192.0.2.1:4711` without the port; a bare IPv6 address as it is. */
 function withoutPort(hop: string): string {
-  const bracketed = /^\[([^\]]*)\](?::\d+)?$/.exec(hop);
-  if (bracketed) return bracketed[1];
-  return hop.replace(/^([^:]+):\d+$/, "$1");
+  const [, bracketed] = /^\[([^\]]*)\](?::\d+)?$/.exec(hop) ?? [];
+  return bracketed ?? hop.replace(/^([^:]+):\d+$/, "$1");
 }
 
 /** Whether a trusted proxy says that the client came to it by TLS. */

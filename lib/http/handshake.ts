@@ -58,6 +58,7 @@ export function handshakeFault(
     const headers = { "retry-after": "5" };
     return { code: "draining", status: 503, sentence: "The server is about to stop.", headers };
   }
+  return undefined;
 }
 
 const ADMISSION_FAULTS: Record<AdmissionRefusal, Omit<HandshakeFault, "code">> = {

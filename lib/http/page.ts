@@ -43,7 +43,7 @@ export function notFoundPage(version: string): string {
 
 function fill(title: string, version: string, body: string): string {
   const values: Record<string, string> = { title, version, body };
-  return template.replace(/%(\w+)%/g, (_, name) => values[name]);
+  return template.replace(/%(\w+)%/g, (_, name) => values[name]!);
 }
 
 function escapeHtml(text: string): string {

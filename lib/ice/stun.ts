@@ -127,7 +127,7 @@ export function decodeStun(datagram: Uint8Array): StunMessage | StunFault {
     at = next;
   }
   return {
-    class: CLASSES[(type >> 7 & 2) | (type >> 4 & 1)],
+    class: CLASSES[(type >> 7 & 2) | (type >> 4 & 1)]!,
     method: (type & 0x000f) | (type >> 1 & 0x0070) | (type >> 2 & 0x0f80),
     id: datagram.subarray(4, HEADER_BYTES),
     classic: uint32(datagram, 4) !== COOKIE,
@@ -186,14 +186,14 @@ export function mappedAddress(message: StunMessage): Endpoint | undefined {
   if (value === undefined || value.length !== size) return undefined;
   const address = value.slice(4);
   if (xored === undefined) return { address, port: uint16(value, 2) };
-  for (let i = 0; i < address.length; i++) address[i] ^= message.id[i];
+  for (let i = 0; i < address.length; i++) address[i]! ^= message.id[i]!;
   return { address, port: uint16(value, 2) ^ uint16(message.id, 0) };
 }
 
 /** The code of an error (RFC 8489 section 14.8), 300 to 699; undefined where it has none. */
 export function errorCode(message: StunMessage): number | undefined {
   const value = message.attributes.find(({ type }) => type === ERROR_CODE)?.value;
-  return value === undefined || value.length < 4 ? undefined : (value[2] & 7) * 100 + value[3];
+  return value === undefined || value.length < 4 ? undefined : (value[2]! & 7) * 100 + value[3]!;
 }
 
 /** The attribute types that a 420 names (RFC 8489 section 14.9). */
@@ -267,7 +267,7 @@ function parseIpv6(text: string): Uint8Array | undefined {
   if (halves.length === 1 ? given.length !== room : given.length >= room) return undefined;
   if (!given.every((group) => /^[0-9a-f]{1,4}$/i.test(group))) return undefined;
   const address = new Uint8Array(16);
-  groups[0].forEach((group, i) => setUint16(address, i * 2, parseInt(group, 16)));
+  groups[0]!.forEach((group, i) => setUint16(address, i * 2, parseInt(group, 16)));
   const after = groups[1] ?? [];
   const start = room - after.length;
   after.forEach((group, i) => setUint16(address, (start + i) * 2, parseInt(group, 16)));
@@ -279,7 +279,7 @@ function parseIpv6(text: string): Uint8Array | undefined {
 /** A CHANGE-REQUEST that asks for no change is granted; one that does needs a second address (RFC 5780 section 6.1). */
 function isUnknown({ type, value }: StunAttribute): boolean {
   if (type >= 0x8000 || KNOWN.has(type)) return false;
-  return type !== CHANGE_REQUEST || value.length !== 4 || (value[3] & 0x06) !== 0;
+  return type !== CHANGE_REQUEST || value.length !== 4 || (value[3]! & 0x06) !== 0;
 }
 
 /** The type field of a Binding message: the class bits are 0x0100 and 0x0010 (RFC 8489 section 5). */
@@ -302,8 +302,8 @@ function writeAddress(out: Uint8Array, at: number, type: number, { address, port
   setUint16(out, at + 6, port);
   out.set(address, at + 8);
   if (type === XOR_MAPPED_ADDRESS) {
-    for (let i = 0; i < 2; i++) out[at + 6 + i] ^= out[4 + i];
-    for (let i = 0; i < address.length; i++) out[at + 8 + i] ^= out[4 + i];
+    for (let i = 0; i < 2; i++) out[at + 6 + i]! ^= out[4 + i]!;
+    for (let i = 0; i < address.length; i++) out[at + 8 + i]! ^= out[4 + i]!;
   }
   return end;
 }
@@ -313,7 +313,7 @@ function writeUnknown(out: Uint8Array, at: number, unknown: StunAttribute[], cla
   const size = unknown.length * 2;
   const end = writeAttribute(out, at, UNKNOWN_ATTRIBUTES, classic ? padded(size) : size);
   unknown.forEach(({ type }, i) => setUint16(out, at + 4 + i * 2, type));
-  if (padded(size) !== size) setUint16(out, end - 2, classic ? unknown[0].type : 0);
+  if (padded(size) !== size) setUint16(out, end - 2, classic ? unknown[0]!.type : 0);
   return end;
 }
 
@@ -331,7 +331,7 @@ function finish(out: Uint8Array, end: number, fingerprint: boolean): number {
 /** FINGERPRINT of the first `end` bytes (RFC 8489 section 14.7); the header's length must already count it. */
 function fingerprintOf(bytes: Uint8Array, end: number): number {
   let crc = 0xffffffff;
-  for (let i = 0; i < end; i++) crc = crc >>> 8 ^ CRC_TABLE[(crc ^ bytes[i]) & 0xff];
+  for (let i = 0; i < end; i++) crc = crc >>> 8 ^ CRC_TABLE[(crc ^ bytes[i]!) & 0xff]!;
   return (crc ^ 0xffffffff ^ FINGERPRINT_MASK) >>> 0;
 }
 
@@ -347,7 +347,7 @@ function padded(size: number): number {
 }
 
 function uint16(bytes: Uint8Array, at: number): number {
-  return bytes[at] << 8 | bytes[at + 1];
+  return bytes[at]! << 8 | bytes[at + 1]!;
 }
 
 function uint32(bytes: Uint8Array, at: number): number {

@@ -79,12 +79,12 @@ export function stunUrl(host: string, port: number): string {
  * @param schemes the schemes that may stand here
  */
 export function iceUrlFault(url: string, schemes: readonly IceScheme[]): string | undefined {
-  const [scheme, ...rest] = url.split(":");
+  const [scheme = "", ...rest] = url.split(":");
   const known = schemes.find((name) => name === scheme.toLowerCase());
   if (rest.length === 0 || known === undefined) {
     return `it must start with ${schemes.map((name) => `"${name}:"`).join(" or ")}`;
   }
-  const [authority, ...queries] = rest.join(":").split("?");
+  const [authority = "", ...queries] = rest.join(":").split("?");
   if (authority.startsWith("//")) return 'no "//" follows the scheme of STUN and TURN URLs';
   if (authority.includes("@")) return "user names and passwords have no place in it";
   const [, host, port] = authority.match(/^(\[[^\]]*\]|[^:]*)(?::([^:]*))?$/) ?? [];
@@ -96,7 +96,7 @@ export function iceUrlFault(url: string, schemes: readonly IceScheme[]): string 
   }
   if (queries.length === 0) return undefined;
   if (known === "stun" || known === "stuns") return 'a STUN URL has no "?"';
-  if (queries.length === 1 && /^transport=(udp|tcp)$/.test(queries[0])) return undefined;
+  if (queries.length === 1 && /^transport=(udp|tcp)$/.test(queries[0]!)) return undefined;
   return 'after "?" only "transport=udp" or "transport=tcp" may come';
 }
 

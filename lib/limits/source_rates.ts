@@ -47,11 +47,11 @@ export class SourceRates {
     const first = this.#placeOf(high, low);
     let free = -1;
     for (let i = first; i < first + WAYS; i++) {
-      if (this.#wholeAt[i] <= nowMs) {
+      if (this.#wholeAt[i]! <= nowMs) {
         if (free < 0) free = i;
       } else if (this.#high[i] === high && this.#low[i] === low) {
-        if (this.#wholeAt[i] - nowMs > this.#toleranceMs) return false;
-        this.#wholeAt[i] += this.#intervalMs;
+        if (this.#wholeAt[i]! - nowMs > this.#toleranceMs) return false;
+        this.#wholeAt[i]! += this.#intervalMs;
         return true;
       }
     }
@@ -63,14 +63,14 @@ export class SourceRates {
   }
 
   #placeOf(high: number, low: number): number {
-    let hash = Math.imul(high ^ this.#seed[0], 0x9e3779b1);
+    let hash = Math.imul(high ^ this.#seed[0]!, 0x9e3779b1);
     hash = Math.imul(hash ^ hash >>> 15 ^ low, 0x85ebca6b);
-    hash = Math.imul(hash ^ hash >>> 13 ^ this.#seed[1], 0xc2b2ae35);
+    hash = Math.imul(hash ^ hash >>> 13 ^ this.#seed[1]!, 0xc2b2ae35);
     hash ^= hash >>> 16;
     return (hash & (this.#wholeAt.length / WAYS - 1)) * WAYS;
   }
 }
 
 function word(bytes: Uint8Array, at: number): number {
-  return (bytes[at] << 24 | bytes[at + 1] << 16 | bytes[at + 2] << 8 | bytes[at + 3]) >>> 0;
+  return (bytes[at]! << 24 | bytes[at + 1]! << 16 | bytes[at + 2]! << 8 | bytes[at + 3]!) >>> 0;
 }

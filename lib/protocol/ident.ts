@@ -20,7 +20,7 @@ export function freshIdent(): string {
       crypto.getRandomValues(pool);
       used = 0;
     }
-    const byte = pool[used++];
+    const byte = pool[used++]!;
     // Bytes above the last whole run of 26 would make the first letters likelier than the rest.
     if (byte < FAIR_BYTES) letters[i++] = FIRST_LETTER + byte % 26;
   }

@@ -111,8 +111,8 @@ Deno.test("what clients send is masked and of the length asked for", () => {
   }]);
   const frame = clientFrame("ab");
   assertEquals([...frame.subarray(0, 2)], [0x81, 0x82]);
-  assertEquals(frame[6] ^ frame[2], "a".charCodeAt(0));
-  assertEquals(frame[7] ^ frame[3], "b".charCodeAt(0));
+  assertEquals(frame[6]! ^ frame[2]!, "a".charCodeAt(0));
+  assertEquals(frame[7]! ^ frame[3]!, "b".charCodeAt(0));
 });
 
 Deno.test("quantiles lie between neighbours", () => {

@@ -97,7 +97,7 @@ async function compare(
 function row(what: string, decimals: number, rounds: Rounds, figure: (slice: Slice) => number | undefined) {
   const [signal, baseline] = SIDES.map((side) => known(rounds[side].map(figure)));
   if (!signal || !baseline) return undefined;
-  const ratios = signal.map((value, round) => value / baseline[round]);
+  const ratios = signal.map((value, round) => value / baseline[round]!);
   return { what, decimals, signal: median(signal), baseline: median(baseline), ratios };
 }
 
@@ -166,7 +166,7 @@ async function relay(load: Load, quick: boolean): Promise<Findings> {
     const [signal, echo] = SIDES.map((side) =>
       sum(rounds[side].map(({ serverMicros }) => serverMicros!)) / sum(rounds[side].map(({ done }) => done))
     );
-    const ofSums = signal / echo;
+    const ofSums = signal! / echo!;
     if (Math.abs(ofSums - median(cpu.ratios)) > NOTEWORTHY) {
       notes.push(`CPU per signal of 1 KiB, ratio of the sums over all rounds: ${ofSums.toFixed(2)}.`);
     }
@@ -191,7 +191,7 @@ async function idle(load: Load, quick: boolean): Promise<Findings> {
   }
   const [signal, echo] = servers.map((name) => known(perSocket[name]));
   if (!signal || !echo) return { rows: [], notes: [UNKNOWN_MEMORY] };
-  const ratios = signal.map((value, process) => value / echo[process]);
+  const ratios = signal.map((value, process) => value / echo[process]!);
   const what = `KiB per idle socket, of ${sockets}`;
   return {
     rows: [{ what, decimals: 1, signal: median(signal), baseline: median(echo), ratios }],
@@ -267,7 +267,7 @@ async function main(): Promise<number> {
   const { values, switches, unknown, words } = parseFlags(Deno.args, ["only"], ["quick", "markdown"]);
   const only = values.only;
   if (
-    unknown.length > 0 || words.length > 0 || !only.every((name) => NAMES.some((known) => known === name))
+    unknown.length > 0 || words.length > 0 || !only!.every((name) => NAMES.some((known) => known === name))
   ) {
     console.error(USAGE);
     return 2;
@@ -275,16 +275,16 @@ async function main(): Promise<number> {
   const quick = switches.has("quick");
   const found: Findings[] = [];
   const [load] = Deno.loadavg();
-  if (load > QUIET_LOAD) {
+  if (load! > QUIET_LOAD) {
     const note = `The machine was busy when this began (load average ${
-      load.toFixed(1)
+      load!.toFixed(1)
     }): ratios spread, and rise.`;
     found.push({ rows: [], notes: [note] });
   }
   {
     await using load = new Load();
     for (const name of NAMES) {
-      if (only.length === 0 || only.includes(name)) found.push(await MEASUREMENTS[name](load, quick));
+      if (only!.length === 0 || only!.includes(name)) found.push(await MEASUREMENTS[name](load, quick));
     }
   }
   const bars = found.flatMap(({ bars }) => bars ?? []);

@@ -25,7 +25,7 @@ export function clientFrame(payload: string | Uint8Array, opcode = TEXT): Uint8A
   const head = [FIN | opcode, ...length, ...MASK];
   const frame = new Uint8Array(head.length + bytes.length);
   frame.set(head);
-  bytes.forEach((byte, index) => frame[head.length + index] = byte ^ MASK[index % MASK.length]);
+  bytes.forEach((byte, index) => frame[head.length + index] = byte ^ MASK[index % MASK.length]!);
   return frame;
 }
 
@@ -96,16 +96,20 @@ export class Peer {
       const buffer = this.#buffer;
       const available = this.#end - this.#start;
       if (available < 2) return;
-      const opcode = buffer[this.#start] ^ FIN;
+      const opcode = buffer[this.#start]! ^ FIN;
       const shortLength = buffer[this.#start + 1];
-      const headLength = shortLength < 126 ? 2 : 4;
+      const headLength = shortLength! < 126 ? 2 : 4;
       if (available < headLength) return;
-      if (shortLength > 126) throw new Error(`a frame has a length field of ${shortLength}`);
-      const length = shortLength < 126 ? shortLength : buffer[this.#start + 2] << 8 | buffer[this.#start + 3];
-      if (headLength + length > buffer.length) throw new Error(`a frame of ${length} bytes was not expected`);
-      if (available < headLength + length) return;
-      const payload = buffer.subarray(this.#start + headLength, this.#start + headLength + length);
-      this.#start += headLength + length;
+      if (shortLength! > 126) throw new Error(`a frame has a length field of ${shortLength}`);
+      const length = shortLength! < 126
+        ? shortLength
+        : buffer[this.#start + 2]! << 8 | buffer[this.#start + 3]!;
+      if (headLength + length! > buffer.length) {
+        throw new Error(`a frame of ${length} bytes was not expected`);
+      }
+      if (available < headLength + length!) return;
+      const payload = buffer.subarray(this.#start + headLength, this.#start + headLength + length!);
+      this.#start += headLength + length!;
       if (opcode === TEXT) return payload;
       if (opcode === CLOSE) throw new Error(`the server closed a socket with ${describeClose(payload)}`);
       if (opcode !== PING) throw new Error(`a frame with the opcode ${opcode} was not expected`);
@@ -143,7 +147,7 @@ export class Peer {
   async close(): Promise<void> {
     await this.send(CLOSE_FRAME);
     while (this.#end - this.#start < 2) await this.fill();
-    const opcode = this.#buffer[this.#start] ^ FIN;
+    const opcode = this.#buffer[this.#start]! ^ FIN;
     if (opcode !== CLOSE) throw new Error(`a close was answered with the opcode ${opcode}`);
     this.#connection.close();
   }
@@ -171,5 +175,5 @@ export class Peer {
 function describeClose(payload: Uint8Array): string {
   return payload.length < 2
     ? "no code"
-    : `${payload[0] << 8 | payload[1]} ${decoder.decode(payload.subarray(2))}`;
+    : `${payload[0]! << 8 | payload[1]!} ${decoder.decode(payload.subarray(2))}`;
 }

@@ -31,7 +31,7 @@ function cells({ what, signal, baseline, ratios, decimals }: Row): string[] {
 
 function number(value: number, decimals: number): string {
   const [whole, fraction] = value.toFixed(decimals).split(".");
-  const grouped = whole.replace(/\B(?=(\d{3})+$)/g, " ");
+  const grouped = whole!.replace(/\B(?=(\d{3})+$)/g, " ");
   return fraction === undefined ? grouped : `${grouped}.${fraction}`;
 }
 
@@ -46,9 +46,9 @@ function spread({ low, high }: Pick<Quartiles, "low" | "high">): string {
 /** Columns that line up in a fixed-width font. */
 export function plainTable(rows: readonly Row[], baseline: string): string {
   const lines = [head(baseline), ...rows.map(cells)];
-  const widths = lines[0].map((_, column) => Math.max(...lines.map((line) => line[column].length)));
+  const widths = lines[0]!.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)));
   return lines.map((line) =>
-    line.map((cell, column) => column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column])).join(
+    line.map((cell, column) => column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!)).join(
       "   ",
     )
   ).join("\n");
@@ -77,7 +77,7 @@ export function describeBar(bar: Bar): string {
 /** The machine by its size, and what the servers run on. */
 export function describeMachine(): string {
   const gib = Math.round(Deno.systemMemoryInfo().total / 2 ** 30);
-  const os = Deno.build.os === "darwin" ? "macOS" : Deno.build.os[0].toUpperCase() + Deno.build.os.slice(1);
+  const os = Deno.build.os === "darwin" ? "macOS" : Deno.build.os[0]!.toUpperCase() + Deno.build.os.slice(1);
   const { deno, v8 } = Deno.version;
   return `${navigator.hardwareConcurrency} cores, ${gib} GiB of memory, ${os}, Deno ${deno}, V8 ${v8}`;
 }

@@ -17,7 +17,7 @@ export function quantile(values: ArrayLike<number>, fraction: number): number {
   const position = fraction * (sorted.length - 1);
   const below = Math.floor(position);
   const above = Math.ceil(position);
-  return sorted[below] + (position - below) * (sorted[above] - sorted[below]);
+  return sorted[below]! + (position - below) * (sorted[above]! - sorted[below]!);
 }
 
 export function median(values: ArrayLike<number>): number {

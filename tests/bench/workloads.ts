@@ -271,21 +271,21 @@ class Signals implements Workload {
       }));
       if (!echoes) {
         for (const { peer, idents } of members) {
-          for (const ident of idents) await peer.say(JSON.stringify(["join", ident, room(pair)]));
-          await settled(peer);
+          for (const ident of idents) await peer!.say(JSON.stringify(["join", ident, room(pair)]));
+          await settled(peer!);
         }
         // Now it has been told of the other, too.
-        await settled(members[0].peer);
+        await settled(members[0]!.peer!);
       }
       for (const [sender, receiver] of [members, members.toReversed()]) {
-        const from = `${room(pair)}:${sender.idents[0]}`;
-        const signals = receiver.idents.map((ident) => {
+        const from = `${room(pair)}:${sender!.idents[0]}`;
+        const signals = receiver!.idents.map((ident) => {
           const to = `${room(pair)}:${ident}`;
           const sent = signalText(from, to, bytes);
           const expected = new TextEncoder().encode(echoes ? sent : relayedText(from, to, sent));
           return { frame: clientFrame(sent), expected };
         });
-        lanes.push({ from: sender.peer, to: echoes ? sender.peer : receiver.peer, signals });
+        lanes.push({ from: sender!.peer!, to: echoes ? sender!.peer! : receiver!.peer!, signals });
       }
     }
     return new Signals(lanes);
@@ -294,7 +294,7 @@ class Signals implements Workload {
   async run(deadline: number, progress: Progress): Promise<void> {
     await Promise.all(this.#lanes.map(async ({ from, to, signals }) => {
       for (let count = 0, now = performance.now(); count === 0 || now < deadline; count++) {
-        const { frame, expected } = signals[count % signals.length];
+        const { frame, expected } = signals[count % signals.length]!;
         await from.send(frame);
         let payload: Uint8Array | undefined;
         while ((payload = to.take()) === undefined) await to.fill();

@@ -128,11 +128,11 @@ test("the example for the console works on the page that gives it", async (brows
     paste: () => page.evaluate(example),
   }));
 
-  await Promise.all([alice.logs('["join","kitchen:alice"]'), alice.paste()]);
+  await Promise.all([alice!.logs('["join","kitchen:alice"]'), alice!.paste()]);
   await Promise.all([
-    alice.logs('["stun","kitchen:alice","kitchen:bob",false]'),
-    bob.logs('["stun","kitchen:bob","kitchen:alice",true]'),
-    bob.paste(),
+    alice!.logs('["stun","kitchen:alice","kitchen:bob",false]'),
+    bob!.logs('["stun","kitchen:bob","kitchen:alice",true]'),
+    bob!.paste(),
   ]);
   assertEquals(tabs.flatMap(({ complaints }) => complaints), []);
 });

@@ -40,12 +40,12 @@ function readOptions(args: readonly string[]): Options {
   const fault = misuse(flags, [...VALUED, ...SWITCHES], "--peers 5");
   if (fault) throw new UsageError(fault);
   const { values, switches } = flags;
-  const peers = readNumber("peers", values.peers.at(-1), 2, MAX_PEERS, /^\d+$/) ?? DEFAULT_PEERS;
-  const timeout = readNumber("timeout", values.timeout.at(-1), 0.1, MAX_TIMEOUT_SECONDS, /^\d+(\.\d+)?$/);
+  const peers = readNumber("peers", values.peers!.at(-1), 2, MAX_PEERS, /^\d+$/) ?? DEFAULT_PEERS;
+  const timeout = readNumber("timeout", values.timeout!.at(-1), 0.1, MAX_TIMEOUT_SECONDS, /^\d+(\.\d+)?$/);
   return {
     help: switches.has("help"),
     peers,
-    url: readUrl(values.url.at(-1)),
+    url: readUrl(values.url!.at(-1)),
     timeoutSeconds: timeout ?? 20 + countPairs(peers) / 10,
     version: switches.has("v3") ? 3 : 2,
   };

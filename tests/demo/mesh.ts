@@ -98,11 +98,12 @@ function pairsOf(
   for (let b = 1; b < count; b++) {
     for (let a = 0; a < b; a++) {
       const sides = [[a, b], [b, a]].map(([own, other]) => {
-        const name = `peer ${own + 1}`;
-        if (peers[own] === undefined) return { talked: false, why: `${name} did not join` };
-        const link = peers[own].links.get(peers[other]?.address);
+        const name = `peer ${own! + 1}`;
+        if (peers[own!] === undefined) return { talked: false, why: `${name} did not join` };
+        const link = peers[own!]!.links.get(peers[other!]?.address!);
         const heard = link?.heard;
-        const talked = heard !== undefined && heard === greeting(peers[other].address, peers[own].address);
+        const talked = heard !== undefined &&
+          heard === greeting(peers[other!]!.address, peers[own!]!.address);
         return { talked, why: `${name}: ${stateOf(link)}` };
       });
       const talked = sides.every((side) => side.talked);

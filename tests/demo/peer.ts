@@ -466,6 +466,7 @@ function readSignal(data: unknown): Signal | undefined {
       return { candidate: { candidate: line, sdpMid, sdpMLineIndex } };
     }
   }
+  return undefined;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -61,7 +61,7 @@ Deno.test("what isn't a Binding request is dropped in silence, and the next requ
   serving({}, async (server) => {
     using client = stunClient(server, "127.0.0.1");
     const broken = request(true);
-    broken[27] ^= 1;
+    broken[27]! ^= 1;
     const huge = new Uint8Array(3000);
     huge.set(request());
     huge.set([(1480 >> 8) & 0xff, 1480 & 0xff], 2);

@@ -61,8 +61,8 @@ Deno.test("RFC 5769 2.1: the sample request is a Binding request with a right fi
     true,
   ]);
   assertEquals(message.attributes.map(({ type }) => type), [0x8022, 0x0024, 0x8029, 0x0006, 0x0008]);
-  assertEquals(new TextDecoder().decode(message.attributes[0].value), "STUN test client");
-  assertEquals(new TextDecoder().decode(message.attributes[3].value), "evtj:h6vY");
+  assertEquals(new TextDecoder().decode(message.attributes[0]!.value), "STUN test client");
+  assertEquals(new TextDecoder().decode(message.attributes[3]!.value), "evtj:h6vY");
 });
 
 Deno.test("RFC 5769 2.2 and 2.3: XOR-MAPPED-ADDRESS is read, and written to the same bytes", () => {
@@ -209,10 +209,10 @@ Deno.test("a fault names the place", () => {
     [cookied("00240008", "00000000"), "an attribute reaches past the end", 20],
     [cookied("80220000", "0024ffff"), "an attribute reaches past the end", 24],
     [cookied("80280008", "0000000000000000"), "FINGERPRINT is not 4 bytes long", 20],
-    [changed(27, right[27] ^ 1), "FINGERPRINT does not match", 20],
+    [changed(27, right[27]! ^ 1), "FINGERPRINT does not match", 20],
     [changed(19, 0x77), "FINGERPRINT does not match", 20],
   ];
-  faults[3][0][3] = 0xfe;
+  faults[3]![0]![3] = 0xfe;
   for (const [datagram, fault, at] of faults) {
     assertEquals<unknown>(decodeStun(datagram), { fault, at }, datagram.toHex());
   }
@@ -247,7 +247,7 @@ Deno.test("no bytes make the decoder throw, nor a mutated request", () => {
     fc.property(vector, fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 4 }), (hex, changes) => {
       // Without the FINGERPRINT, which would catch every change before the rest of the decoder saw it.
       const datagram = bytes(hex).slice(0, -8);
-      datagram[3] -= 8;
+      datagram[3]! -= 8;
       for (const [at, value] of changes) datagram[at % datagram.length] = value;
       survives(datagram);
     }),

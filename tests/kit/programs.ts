@@ -51,5 +51,5 @@ export interface Running extends AsyncDisposable {
 }
 
 function program([name]: readonly string[]): string {
-  return name.includes("/") ? name : findBinary(name) ?? name;
+  return name!.includes("/") ? name! : findBinary(name!) ?? name!;
 }

@@ -29,7 +29,7 @@ export function frame(
   if (wide === 8) view.setBigUint64(2, BigInt(length));
   const mask = [0x37, 0xfa, 0x21, 0x3d];
   out.set(mask, 2 + wide);
-  for (let i = 0; i < length; i++) out[2 + wide + 4 + i] = bytes[i] ^ mask[i & 3];
+  for (let i = 0; i < length; i++) out[2 + wide + 4 + i] = bytes[i]! ^ mask[i & 3]!;
   return out;
 }
 
@@ -69,8 +69,8 @@ export class RawClient implements Disposable {
   /** Writes all parts at once. */
   async write(...parts: Uint8Array[]): Promise<void> {
     const bytes = parts.length === 1 ? parts[0] : concat(parts);
-    for (let written = 0; written < bytes.length;) {
-      written += await this.#connection.write(bytes.subarray(written));
+    for (let written = 0; written < bytes!.length;) {
+      written += await this.#connection.write(bytes!.subarray(written));
     }
   }
 
@@ -176,7 +176,7 @@ function parse(bytes: Uint8Array<ArrayBuffer>): { frame: Frame; size: number } |
   if (bytes.length < 2) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   let at = 2;
-  let length = bytes[1] & 0x7f;
+  let length = bytes[1]! & 0x7f;
   if (length === 126) {
     if (bytes.length < 4) return undefined;
     length = view.getUint16(2);
@@ -187,5 +187,5 @@ function parse(bytes: Uint8Array<ArrayBuffer>): { frame: Frame; size: number } |
     at = 10;
   }
   if (bytes.length < at + length) return undefined;
-  return { frame: { opcode: bytes[0] & 0x0f, payload: bytes.slice(at, at + length) }, size: at + length };
+  return { frame: { opcode: bytes[0]! & 0x0f, payload: bytes.slice(at, at + length) }, size: at + length };
 }

@@ -10,7 +10,7 @@ import { listenStun } from "../../lib/ice/stun_server.ts";
 import { request, text } from "./stun_client.ts";
 import { decodeStun, mappedAddress } from "../../lib/ice/stun.ts";
 
-const [mode, hostname, ...ports] = Deno.args;
+const [mode, hostname = "", ...ports] = Deno.args;
 
 /** Repeats the request until one is answered, as UDP asks for (RFC 8489 section 6.2.1). */
 async function ask(socket: Deno.DatagramConn, port: number): Promise<string> {
@@ -39,7 +39,7 @@ if (mode === "serve") {
   });
   console.log(server.port);
 } else {
-  const local = hostname.includes(":") ? "::" : "0.0.0.0";
+  const local = hostname!.includes(":") ? "::" : "0.0.0.0";
   const socket = Deno.listenDatagram({ transport: "udp", hostname: local, port: 0 });
   for (const port of ports) console.log(await ask(socket, Number(port)));
   socket.close();

@@ -17,7 +17,7 @@ export async function meet(lab: NatLab, url: string): Promise<[PeerReport, PeerR
     JSON.parse(await firstLine(process.stdout))
   );
   const [ofFirst, ofSecond] = await Promise.all(reports);
-  return [ofFirst, ofSecond];
+  return [ofFirst!, ofSecond!];
 }
 
 async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string> {

@@ -52,7 +52,7 @@ export function natLabUnavailable(): string | undefined {
   if (Deno.uid() !== 0) return "network namespaces need root";
   const name = `${PREFIX}-${Deno.pid}-try`;
   const works = (...command: string[]) =>
-    new Deno.Command(command[0], { args: command.slice(1), stdout: "null", stderr: "null" }).outputSync()
+    new Deno.Command(command[0]!, { args: command.slice(1), stdout: "null", stderr: "null" }).outputSync()
       .success;
   try {
     if (!works("ip", "netns", "add", name)) return "this kernel or container allows no network namespaces";
@@ -177,7 +177,7 @@ async function remove(names: readonly string[]): Promise<void> {
 
 async function namespaces(): Promise<string[]> {
   const { output } = await must(["ip", "netns", "list"]);
-  return output.split("\n").map((line) => line.split(" ")[0]);
+  return output.split("\n").map((line) => line.split(" ")[0]!);
 }
 
 async function exists(path: string): Promise<boolean> {

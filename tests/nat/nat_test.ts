@@ -12,17 +12,20 @@ async function mappings(lab: NatLab, peer: "peerA" | "peerB"): Promise<[string, 
   const said = await askStun(lab.publicAddress, PORTS, lab.within(peer));
   return said.map((line) => {
     const [address, port] = line.split(" ");
-    return [address, port];
+    return [address!, port!];
   });
 }
 
 for (const mapping of ["cone", "symmetric"] as const) {
   testWith(unavailable, `behind a ${mapping} NAT our server shows each peer its NAT's address`, async () => {
     await using lab = await createNatLab({ mapping });
-    await using _first = lab.start("server", stunTool("serve", lab.publicAddress, PORTS[0]));
-    await using _second = lab.start("server", stunTool("serve", lab.publicAddress, PORTS[1]));
+    await using _first = lab.start("server", stunTool("serve", lab.publicAddress, PORTS[0]!));
+    await using _second = lab.start("server", stunTool("serve", lab.publicAddress, PORTS[1]!));
     for (const peer of ["peerA", "peerB"] as const) {
-      const [[first, firstPort], [second, secondPort]] = await mappings(lab, peer);
+      const [[first, firstPort], [second, secondPort]] = (await mappings(lab, peer)) as [
+        [string, string],
+        [string, string],
+      ];
       assertEquals([first, second], [lab.natAddress[peer], lab.natAddress[peer]]);
       assertEquals(firstPort === secondPort, mapping === "cone");
     }
@@ -36,5 +39,5 @@ testWith(unavailable, "closing kills what still runs and leaves no namespace, ho
   await lab.close();
   assertEquals((await sleeper.process.status).success, false);
   await lab.close();
-  assert(!(await run(["ip", "netns", "list"])).output.includes(name));
+  assert(!(await run(["ip", "netns", "list"])).output.includes(name!));
 });

@@ -94,14 +94,14 @@ function connect(
 
 if (import.meta.main) {
   const [url, room] = Deno.args;
-  const socket = new WebSocket(url, "diva.signal.v3");
+  const socket = new WebSocket(url!, "diva.signal.v3");
   const welcome = await new Promise<{ iceServers: Configuration["iceServers"] }>((resolve, reject) => {
     socket.onmessage = ({ data }) => resolve(JSON.parse(data)[1]);
     socket.onclose = () => reject(new Error(`${url} closed the socket`));
   });
   socket.onclose = null;
   const candidates: PeerReport["candidates"] = [];
-  const { peer, heard } = await connect(socket, { iceServers: welcome.iceServers }, room, candidates);
+  const { peer, heard } = await connect(socket, { iceServers: welcome.iceServers }, room!, candidates);
   const report: PeerReport = { candidates };
   if (heard !== undefined) Object.assign(report, { heard, pair: await selectedPair(peer) });
   console.log(JSON.stringify(report));

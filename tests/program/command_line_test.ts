@@ -424,8 +424,8 @@ Deno.test("LOG_FORMAT=text is for people, LOG_LEVEL=silent says nothing", async 
     await using server = await serve([], { LOG_FORMAT: "text" });
     const port = await server.port;
     const [line] = (await stop(server)).split("\n");
-    assertMatch(line, /^\d{4}-\d\d-\d\d\S* .*info.* signal /i);
-    assertStringIncludes(line, `listens on ws://localhost:${port}`);
+    assertMatch(line!, /^\d{4}-\d\d-\d\d\S* .*info.* signal /i);
+    assertStringIncludes(line!, `listens on ws://localhost:${port}`);
   });
   await t.step("silent", async () => {
     const port = freePort();

@@ -14,7 +14,7 @@ async function readmeConfiguration(): Promise<string> {
   const readme = await Deno.readTextFile(new URL("../../README.md", import.meta.url));
   const blocks = [...readme.matchAll(/^```nginx\n([^]*?)^```$/gm)];
   assertEquals(blocks.length, 1, "blocks of nginx configuration in the README");
-  return blocks[0][1];
+  return blocks[0]![1]!;
 }
 
 /** Replaces what must be there, so that a README that has changed fails the test. */

@@ -46,7 +46,7 @@ const RUNTIME = Deno.env.get("DENORT_BIN") ?? Deno.execPath();
 /** Finds a text in a file of many megabytes. */
 function indexOf(bytes: Uint8Array, text: string): number {
   const wanted = new TextEncoder().encode(text);
-  for (let at = bytes.indexOf(wanted[0]); at !== -1; at = bytes.indexOf(wanted[0], at + 1)) {
+  for (let at = bytes.indexOf(wanted[0]!); at !== -1; at = bytes.indexOf(wanted[0]!, at + 1)) {
     if (wanted.every((byte, i) => bytes[at + i] === byte)) return at;
   }
   return -1;
@@ -78,7 +78,7 @@ testWith(
       const embedded = text.slice(text.indexOf("Embedded Files"));
       // Packages come first, then what stands beside deno.json.
       const [modules] = embedded.split("deno.json");
-      const packages = [...modules.matchAll(/─ (\S+?)(?:\/\d[^/]*)?\/\* /g)].map(([, name]) => name);
+      const packages = [...modules!.matchAll(/─ (\S+?)(?:\/\d[^/]*)?\/\* /g)].map(([, name]) => name);
       assertEquals(packages.toSorted(), ["@logtape/logtape", "deno-std", "ipaddr.js"]);
       for (const part of ["main.ts", "deno.json", "service.ts", "json_array.wasm"]) {
         assertStringIncludes(embedded, part);
@@ -134,7 +134,7 @@ async function dockerfile(): Promise<[string, string][]> {
   return text.split("\n").filter((line) => line !== "").map((line): [string, string] => {
     const [, name, rest] = /^([A-Z]+) (.+)$/.exec(line) ?? [];
     assert(name !== undefined, line);
-    return [name, rest];
+    return [name, rest!];
   });
 }
 
@@ -152,7 +152,7 @@ Deno.test("The container image is built from what there is, and of little", asyn
   // What compiling needs beyond the sources themselves.
   for (const path of ["deno.json", "deno.lock", ".ci/compile.ts"]) assert(copied.includes(path), path);
   for (const script of instructions.filter(([name]) => name === "RUN").map(([, rest]) => rest)) {
-    const named = [...script.matchAll(/platform=([\w-]+)/g)].map(([, platform]) => platform);
+    const named = [...script.matchAll(/platform=([\w-]+)/g)].map(([, platform]) => platform!);
     assertEquals(named.filter((platform) => TARGETS[platform] === undefined), []);
     assertEquals(named.length, 2);
   }
@@ -171,7 +171,7 @@ Deno.test("The container runs the server as nobody in particular, and asks it ho
   assertEquals(entrypoint.length, 1);
   assert(last.some(([name, rest]) => name === "COPY" && rest.endsWith(` ${entrypoint[0]}`)));
   const [, check] = /^(?:--\S+ )+CMD (.*)$/.exec(values("HEALTHCHECK").join()) ?? [];
-  const [program, ...flags]: string[] = JSON.parse(check);
+  const [program, ...flags]: string[] = JSON.parse(check!);
   assertEquals([program, ...flags], [entrypoint[0], "--healthcheck"]);
   assert("healthcheck" in SWITCHES);
 });
@@ -182,7 +182,7 @@ Deno.test("One version of Deno is named, everywhere the same", async () => {
   for (const place of places) {
     const named = [...(await read(place)).matchAll(/\bdeno[@:](\d[\w.]*)/g)].map(([, version]) => version);
     assert(named.length > 0, `${place} names none`);
-    named.forEach((version) => versions.add(version));
+    named.forEach((version) => versions.add(version!));
   }
   assertEquals(versions.size, 1, [...versions].join(" "));
 });
@@ -192,12 +192,12 @@ Deno.test("The workflows trust nobody with more than they need", async () => {
     const text = await read(`.github/workflows/${name}.yml`);
     assertMatch(text, /^permissions:\n {2}contents: read\n(?! )/m);
     for (const [, action] of text.matchAll(/\buses: (\S+)/g)) {
-      if (action.startsWith("./")) assert(await exists(action), action);
-      else assertMatch(action, /@[0-9a-f]{40}$/);
+      if (action!.startsWith("./")) assert(await exists(action!), action);
+      else assertMatch(action!, /@[0-9a-f]{40}$/);
     }
-    for (const [, task] of text.matchAll(/\btask (\S+)/g)) assert(task in manifest.tasks, task);
+    for (const [, task] of text.matchAll(/\btask (\S+)/g)) assert(task! in manifest.tasks, task);
     for (const [, script] of text.matchAll(/\brun: (\.ci\/\S+)/g)) {
-      const { mode } = await Deno.stat(new URL(script, ROOT));
+      const { mode } = await Deno.stat(new URL(script!, ROOT));
       assert(mode === null || (mode & 0o111) !== 0, `${script} can't be run`);
     }
   }

@@ -160,7 +160,7 @@ Deno.test("json_array.wasm is what its source makes", async () => {
   const built = await Deno.makeTempFile({ suffix: ".wasm" });
   try {
     const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: [...build.split(" "), "-o", relative(root, built)],
+      args: [...build!.split(" "), "-o", relative(root, built)],
       cwd: root,
     }).output();
     assert(success, new TextDecoder().decode(stderr));

@@ -56,5 +56,5 @@ if (import.meta.main) {
     const { sockets, rooms, addresses } = server.health();
     return { cycles, heap: heapUsed, sockets, rooms, addresses };
   };
-  console.log(JSON.stringify([await until(early), await until(late)]));
+  console.log(JSON.stringify([await until(early!), await until(late!)]));
 }

@@ -42,7 +42,7 @@ function broken(request: Uint8Array, random: Random): Uint8Array {
       return request.with(0, random.between(1, 3));
     case 4: {
       const noise = request.slice();
-      noise[random.between(0, noise.length - 1)] ^= 1 << random.between(0, 7);
+      noise[random.between(0, noise.length - 1)]! ^= 1 << random.between(0, 7);
       return noise;
     }
     default: {

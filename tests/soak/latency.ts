@@ -17,7 +17,7 @@ export class Latencies {
 
   add(milliseconds: number, times = 1): void {
     const bucket = Math.ceil(Math.log(Math.max(milliseconds, FINEST) / FINEST) / Math.log(GROWTH));
-    this.#counts[Math.min(bucket, BUCKETS - 1)] += times;
+    this.#counts[Math.min(bucket, BUCKETS - 1)]! += times;
     this.#count += times;
   }
 

@@ -80,7 +80,7 @@ function readOptions(args: readonly string[]): Options {
   if (fault) throw new UsageError(fault);
   const { values, switches } = flags;
   const number = (flag: string, least: number, most: number): number | undefined => {
-    const text = values[flag].at(-1);
+    const text = values[flag]!.at(-1);
     if (text === undefined) return undefined;
     if (!/^\d+$/.test(text) || Number(text) < least || Number(text) > most) {
       throw new UsageError(`--${flag}: "${text}" is not a whole number from ${least} to ${most}.`);
@@ -91,7 +91,7 @@ function readOptions(args: readonly string[]): Options {
     help: switches.has("help"),
     seconds: number("seconds", 5, MAX_SECONDS) ?? DEFAULT_SECONDS,
     peers: number("peers", MIN_PEERS, MAX_PEERS) ?? DEFAULT_PEERS,
-    seed: number("seed", 0, MAX_SEED) ?? crypto.getRandomValues(new Uint32Array(1))[0],
+    seed: number("seed", 0, MAX_SEED) ?? crypto.getRandomValues(new Uint32Array(1))[0]!,
   };
 }
 
@@ -257,7 +257,7 @@ async function soak(options: Options, server: ServerProcess): Promise<SoakReport
       arrivals: logbooks.map(({ arrivals }) => arrivals),
       present: logbooks.flatMap(({ present }) => [...present]),
       faults: logbooks.flatMap(({ faults }) => faults),
-      reasons: Object.fromEntries(logbooks[0].reasons),
+      reasons: Object.fromEntries(logbooks[0]!.reasons),
     },
     memory: end === undefined ? undefined : { middle, end },
     left: { sockets, rooms, addresses },

@@ -85,7 +85,7 @@ export class Observers {
     socket.onmessage = ({ data }) => {
       const message: unknown[] = JSON.parse(data);
       if (message[0] === "join") joined.resolve();
-      if (!String(message[2]).startsWith(`${WATCHED}:observer-`)) this.logbooks[index].take(message);
+      if (!String(message[2]).startsWith(`${WATCHED}:observer-`)) this.logbooks[index]!.take(message);
     };
     socket.onclose = ({ code, reason }) => {
       joined.reject(new Error(`an observer was closed with ${code} ${reason}`));

@@ -65,7 +65,7 @@ export class Peer {
       for (;;) {
         const frame = await this.#client.frame();
         if (frame === undefined) return "dropped";
-        if (frame.opcode === Opcode.close) return String(frame.payload[0] << 8 | frame.payload[1]);
+        if (frame.opcode === Opcode.close) return String(frame.payload[0]! << 8 | frame.payload[1]!);
         if (frame.opcode === Opcode.ping) this.#pong(frame.payload);
         if (frame.opcode !== Opcode.text) continue;
         const message: unknown[] = JSON.parse(new TextDecoder().decode(frame.payload));

@@ -83,7 +83,7 @@ export function* lives(seed: number, place: number, peers: number): Generator<Li
   const random = new Random(seed ^ Math.imul(place + 1, 0x9e3779b1));
   const address = `10.0.${place >> 8}.${place & 255}`;
   for (let number = 0;; number++) {
-    const kind = number === 0 && place < KINDS.length ? KINDS[place] : drawKind(random);
+    const kind = number === 0 && place < KINDS.length ? KINDS[place]! : drawKind(random);
     const idents = random.chance(0.1) ? ["a", "b"] : ["a"];
     yield {
       kind,

@@ -31,7 +31,7 @@ export class Random {
   }
 
   pick<T>(values: readonly T[]): T {
-    return values[this.between(0, values.length - 1)];
+    return values[this.between(0, values.length - 1)]!;
   }
 
   bytes(length: number): Uint8Array<ArrayBuffer> {

@@ -101,7 +101,7 @@ export function judge(report: SoakReport): Verdict[] {
     {
       ok: observers.ended.length === 0 && observers.faults.length === 0 && observers.present.length === 0 &&
         observers.arrivals.every((count) => count === arrivals) &&
-        arrivals >= lives.confirmed && lives.confirmed > 0,
+        arrivals! >= lives.confirmed && lives.confirmed > 0,
       text: `observers: each was told of ${[...new Set(observers.arrivals)].join(" or ")} arrivals ` +
         `(${lives.confirmed} or more took place), and once of each departure (${
           Object.entries(observers.reasons).map(([reason, times]) => `${times} ${reason}`).join(", ")

@@ -42,7 +42,7 @@ Deno.test("the same seed gives the same plan, and the first lives are of all kin
   assertEquals(plan(1, 0), plan(1, 0));
   assertNotEquals(plan(1, 0), plan(2, 0));
   assertNotEquals(plan(1, 0).map(({ seed }) => seed), plan(1, 1).map(({ seed }) => seed));
-  assertEquals(KINDS.map((_, place) => plan(3, place)[0].kind), KINDS);
+  assertEquals(KINDS.map((_, place) => plan(3, place)[0]!.kind), KINDS);
   const drawn = Array.from({ length: 100 }, (_, place) => plan(4, place).slice(1)).flat();
   assertEquals(new Set(drawn.map(({ kind }) => kind)), new Set(KINDS));
 });
@@ -53,8 +53,8 @@ Deno.test("quantiles are those of the durations, but for 2 %", () => {
   const merged = new Latencies();
   merged.addAll(latencies);
   for (const [fraction, expected] of [[0.001, 0.1], [0.5, 50], [0.99, 99], [1, 100]]) {
-    const found = merged.quantile(fraction);
-    assert(found >= expected * 0.999 && found <= expected * 1.021, `${fraction}: ${found}`);
+    const found = merged.quantile(fraction!);
+    assert(found >= expected! * 0.999 && found <= expected! * 1.021, `${fraction}: ${found}`);
   }
   assertEquals([merged.count, new Latencies().quantile(0.5)], [1000, NaN]);
 });

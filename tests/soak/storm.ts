@@ -85,7 +85,7 @@ class Storm {
 }
 
 if (import.meta.main) {
-  const [port, peers, seed] = Deno.args.map(Number);
+  const [port = 0, peers = 0, seed = 0] = Deno.args.map(Number);
   const storm = new Storm(port);
   for (let place = 0; place < peers; place++) {
     setTimeout(() => storm.inhabit(lives(seed, place, peers)), place / peers * ARRIVAL);

@@ -49,10 +49,10 @@ for (const form of ["text", "binary"] as const) {
             const fresh = /^\["ident","(.*)"\]$/.exec(text)?.[1];
             if (fresh !== undefined) {
               assert(/^[a-z]{12,23}$/.test(fresh), fresh);
-              idents.set(PLACEHOLDER.exec(expected[i])?.[0] ?? "", fresh);
+              idents.set(PLACEHOLDER.exec(expected[i]!)?.[0] ?? "", fresh);
               PLACEHOLDER.lastIndex = 0;
             }
-            assertEquals(text, resolve(expected[i]), `step ${index + 1}, socket ${name}`);
+            assertEquals(text, resolve(expected[i]!), `step ${index + 1}, socket ${name}`);
           }
         }
       }

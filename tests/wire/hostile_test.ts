@@ -300,7 +300,7 @@ Deno.test("nasty calls are refused in few bytes by their code, in version 2 by s
         const answers = await version3.settle();
         assertEquals(answers.map((answer) => JSON.parse(answer).slice(0, 2)), [["error", code]], about);
         // It repeats two addresses at most, of 385 characters, and any of them may take an escape of six bytes.
-        assertLess(answers[0].length, 5000, about);
+        assertLess(answers[0]!.length, 5000, about);
       }
     }
     await version3.write(frame(new Uint8Array([0x22, 0xff, 0x22]), Opcode.binary));
@@ -634,7 +634,7 @@ function randomFrames(): fc.Arbitrary<Uint8Array<ArrayBuffer>> {
   const damage = fc.option(fc.tuple(fc.nat(13), fc.nat(7)), { freq: 15, nil: undefined });
   return fc.tuple(payload, opcode, fin, damage).map(([payload, opcode, fin, damage]) => {
     const bytes = frame(payload, opcode, fin);
-    if (damage) bytes[damage[0] % bytes.length] ^= 1 << damage[1];
+    if (damage) bytes[damage[0] % bytes.length]! ^= 1 << damage[1];
     return bytes;
   });
 }

@@ -219,7 +219,7 @@ async function play(
     for (const i of itineraries.keys()) members.push(watchers.use(await Watcher.open(server.port, `w${i}`)));
     await Promise.all([
       ...lives.map((life) => live(server.port, life)),
-      ...members.map((member, i) => member.move(itineraries[i])),
+      ...members.map((member, i) => member.move(itineraries[i]!)),
     ]);
 
     const held = members.flatMap(({ transcript }) => [...transcript.held.keys()]);

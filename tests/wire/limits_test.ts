@@ -94,7 +94,7 @@ Deno.test("sockets of one client: 429 over the limit, and a place that is given 
   await using server = testServer({ maxSocketsPerClient: 3 });
   const open = await Promise.all([1, 2, 3].map(() => RawClient.open(server.port)));
   await assertRefused(server, 429, "30");
-  open[0][Symbol.dispose]();
+  open[0]![Symbol.dispose]();
   await server.counts({ sockets: 2 });
   using _again = await RawClient.open(server.port);
   await assertRefused(server, 429, "30");
@@ -145,7 +145,7 @@ Deno.test("a reader that does not read is closed with 1013, its peers are told, 
   // The kernel's buffers on both sides hold some megabytes before anything waits in the server.
   for (let round = 0; told.size < talkers.length; round++) {
     assert(round < 600, "36 MB were queued for a reader that does not read");
-    await talkers[0].settle(["signal", "r:t0", "r:deaf", data]).then(noteGone(0));
+    await talkers[0]!.settle(["signal", "r:t0", "r:deaf", data]).then(noteGone(0));
     // Whatever the deaf one is sent, each of the others gets what its neighbour says.
     for (const [i, talker] of talkers.entries()) {
       await talker.send(["signal", `r:t${i}`, `r:t${(i + 1) % 100}`, round]);

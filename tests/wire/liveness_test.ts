@@ -27,7 +27,7 @@ class Program implements AsyncDisposable {
 
   constructor(lab: NatLab, place: Place, args: readonly string[]) {
     const [command, ...words] = [...lab.within(place), Deno.execPath(), "run", "--quiet", ...args];
-    this.#process = new Deno.Command(command, {
+    this.#process = new Deno.Command(command!, {
       args: words,
       cwd: ROOT,
       stdin: "piped",

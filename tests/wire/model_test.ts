@@ -173,42 +173,42 @@ async function take(server: TestServer, model: Model, step: Step): Promise<Peer 
   const { length } = model.peers;
   if (length === 0) return;
   const peer = model.peers[step.number % length];
-  const call = (message: unknown) => peer.client.send(message);
+  const call = (message: unknown) => peer!.client.send(message);
   // Mostly addresses that there are: strangers' too.
   const someAddress = (index: number) => model.members[index % model.members.length]?.address ?? "r:a";
   switch (step.do) {
     case "join":
-      model.join(peer, step.ident, step.room);
+      model.join(peer!, step.ident, step.room);
       await call(["join", step.ident, step.room]);
       return peer;
     case "signal": {
       const [from, to] = [someAddress(step.from), someAddress(step.to)];
-      model.signal(peer, from, to, step.data);
+      model.signal(peer!, from, to, step.data);
       await call(["signal", from, to, step.data]);
       return peer;
     }
     case "stray":
-      model.signal(peer, step.from, step.to, null);
+      model.signal(peer!, step.from, step.to, null);
       await call(["signal", step.from, step.to, null]);
       return peer;
     case "leave": {
       const address = step.which < 6 ? someAddress(step.which) : step.address;
-      model.leave(peer, address);
-      if (peer.version === 2) model.refuse(peer, "bad-call", ["leave"]);
+      model.leave(peer!, address);
+      if (peer!.version === 2) model.refuse(peer!, "bad-call", ["leave"]);
       await call(["leave", address]);
       return peer;
     }
     case "garbage":
-      model.refuse(peer, step.text === "" || step.text === "x" ? "bad-json" : "bad-call", []);
+      model.refuse(peer!, step.text === "" || step.text === "x" ? "bad-json" : "bad-call", []);
       await call(step.text);
       return peer;
     case "close":
-      model.close(peer);
+      model.close(peer!);
       if (step.politely) {
-        await peer.client.write(new Uint8Array([0x88, 0x82, 0, 0, 0, 0, 3, 232]));
-        assertEquals(await peer.client.closeCode(), 1000);
+        await peer!.client.write(new Uint8Array([0x88, 0x82, 0, 0, 0, 0, 3, 232]));
+        assertEquals(await peer!.client.closeCode(), 1000);
       }
-      peer.client[Symbol.dispose]();
+      peer!.client[Symbol.dispose]();
       await server.counts({ sockets: model.peers.length });
       return;
   }

@@ -7,7 +7,7 @@
 const [url, count, ...protocols] = Deno.args;
 
 const sockets = await Promise.all(Array.from({ length: Number(count) }, (_, number) => {
-  const socket = new WebSocket(url, protocols);
+  const socket = new WebSocket(url!, protocols);
   socket.onmessage = ({ data }) => console.log(`${number} ${data}`);
   return new Promise<WebSocket>((resolve, reject) => {
     socket.onopen = () => resolve(socket);
@@ -23,6 +23,6 @@ for await (const text of Deno.stdin.readable.pipeThrough(new TextDecoderStream()
   rest = lines.pop()!;
   for (const line of lines) {
     const space = line.indexOf(" ");
-    sockets[Number(line.slice(0, space))].send(line.slice(space + 1));
+    sockets[Number(line.slice(0, space))]!.send(line.slice(space + 1));
   }
 }
