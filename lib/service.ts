@@ -31,7 +31,7 @@ export interface ServiceOptions {
   readonly now: () => number;
 }
 
-const REFUSALS_INTERVAL_SECONDS = 10;
+const TALLY_INTERVAL_SECONDS = 10;
 
 export class Service {
   readonly #config: Config;
@@ -39,10 +39,11 @@ export class Service {
   readonly #now: () => number;
   readonly #startedAt: number;
   readonly #refusals = new Tally();
+  readonly #links = new Tally();
   readonly #admission: Admission;
   readonly #ice: IceService;
   readonly #hub: Hub;
-  readonly #logRefusals: ReturnType<typeof setInterval>;
+  readonly #logTallies: ReturnType<typeof setInterval>;
   #warnedOfProxy = false;
 
   constructor(config: Config, { port, turnSecret, log, now }: ServiceOptions) {
@@ -58,16 +59,18 @@ export class Service {
       keepalive: config.keepalive,
       log,
       refusals: this.#refusals,
+      links: this.#links,
       now,
       ice: ({ hostname }, ident) => this.#ice.servers(hostname, ident),
       onClosed: ({ key }) => this.#admission.release(key),
     });
-    this.#logRefusals = setInterval(() => {
-      const counts = this.#refusals.flush();
-      if (counts) {
-        log.info("refused in {seconds} s: {counts}", { seconds: REFUSALS_INTERVAL_SECONDS, counts });
-      }
-    }, REFUSALS_INTERVAL_SECONDS * 1000);
+    this.#logTallies = setInterval(() => {
+      const seconds = TALLY_INTERVAL_SECONDS;
+      const refused = this.#refusals.flush();
+      if (refused) log.info("refused in {seconds} s: {counts}", { seconds, counts: refused });
+      const links = this.#links.flush();
+      if (links) log.info("links reported in {seconds} s: {counts}", { seconds, counts: links });
+    }, TALLY_INTERVAL_SECONDS * 1000);
   }
 
   /** The UDP ports on which STUN is answered. */
@@ -122,7 +125,7 @@ export class Service {
 
   /** Stops all that is left to stop. */
   dispose(): void {
-    clearInterval(this.#logRefusals);
+    clearInterval(this.#logTallies);
     this.#hub.dispose();
     const { sockets } = this.#hub.counts();
     if (sockets > 0) this.#log.warn("{sockets} sockets did not close in time", { sockets });

@@ -5,8 +5,17 @@
  * adds to it. A message is a JSON array in one frame.
  */
 
-import type { ErrorCode, GoneReason } from "./codes.ts";
-import { ErrorText } from "./codes.ts";
+import {
+  type ErrorCode,
+  ErrorText,
+  type GoneReason,
+  LINK_FAILURES,
+  LINK_PATHS,
+  LINK_STATES,
+  type LinkFailure,
+  type LinkPath,
+  type LinkState,
+} from "./codes.ts";
 import type { IceServers } from "./ice_servers.ts";
 import { countElements } from "./json_array.ts";
 
@@ -18,7 +27,7 @@ export type Version = 2 | 3;
 /** A call as a client sends it, checked. */
 export type ClientCall =
   | { readonly call: "ident" }
-  | { readonly call: "join"; readonly ident: string; readonly room: string }
+  | { readonly call: "join"; readonly ident: string; readonly room: string; readonly key?: string }
   | {
     readonly call: "signal";
     readonly from: string;
@@ -28,6 +37,7 @@ export type ClientCall =
   }
   | { readonly call: "leave"; readonly address: string }
   | { readonly call: "ice" }
+  | { readonly call: "report"; readonly own: string; readonly other: string; readonly link: LinkReport }
   | { readonly call: "ping" }
   | { readonly call: "refused"; readonly refusal: Refusal };
 
@@ -38,6 +48,17 @@ export interface Refusal {
   readonly call?: string;
   /** Its ident and room, or its addresses. */
   readonly about: readonly string[];
+}
+
+/** What a peer says of its link to another. */
+export interface LinkReport {
+  readonly state: LinkState;
+  /** By which kind of path, once it is connected. */
+  readonly path?: LinkPath;
+  /** Milliseconds since the two were introduced. */
+  readonly ms?: number;
+  /** Of a link that failed. */
+  readonly why?: LinkFailure;
 }
 
 /** What a version 3 client is told first. */
@@ -152,11 +173,15 @@ function decodeAny(text: string, version: Version): ClientCall {
     case "ping":
       return given === 0 ? { call: "ping" } : refused("bad-arguments", name);
     case "join": {
-      if (given !== 2) return refused("bad-arguments", name);
-      const [, ident, room] = message;
+      if (given !== 2 && (given !== 3 || version === 2)) return refused("bad-arguments", name);
+      const [, ident, room, options] = message;
       if (!isName(ident, MAX_IDENT) || ident.includes(":")) return refused("bad-ident", name, ident, room);
       if (!isName(room, MAX_ROOM)) return refused("bad-room", name, ident, room);
-      return { call: "join", ident, room };
+      if (given === 2) return { call: "join", ident, room };
+      if (!isObject(options)) return refused("bad-arguments", name, ident, room);
+      const { key } = options;
+      if (key === undefined) return { call: "join", ident, room };
+      return isKey(key) ? { call: "join", ident, room, key } : refused("bad-arguments", name, ident, room);
     }
     case "signal": {
       const [, from, to] = message;
@@ -175,6 +200,13 @@ function decodeAny(text: string, version: Version): ClientCall {
           : refused("bad-arguments", name, message[1]);
       case "ice":
         return given === 0 ? { call: "ice" } : refused("bad-arguments", name);
+      case "report": {
+        const [, own, other] = message;
+        const link = given === 3 ? readLinkReport(message[3]) : undefined;
+        return typeof own === "string" && typeof other === "string" && link !== undefined
+          ? { call: "report", own, other, link }
+          : refused("bad-arguments", name, own, other);
+      }
     }
   }
   return refused("bad-call", name);
@@ -184,6 +216,37 @@ function isName(value: unknown, maxLength: number): value is string {
   return typeof value === "string" && value.length >= 1 && value.length <= maxLength &&
     // Half a surrogate pair has no UTF-8: what the others would see is another name.
     value.isWellFormed() && !CONTROL.test(value);
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** What proves to be the same peer again: 22 characters of base64 hold 128 bits. */
+function isKey(value: unknown): value is string {
+  return typeof value === "string" && /^[\x20-\x7e]{22,128}$/.test(value);
+}
+
+/** `undefined` where it is none. Members that are not known are passed over, and so are those that don't apply. */
+function readLinkReport(value: unknown): LinkReport | undefined {
+  if (!isObject(value)) return undefined;
+  const { ms } = value;
+  const state = oneOf(LINK_STATES, value["state"]);
+  const path = oneOf(LINK_PATHS, value["path"]);
+  const why = oneOf(LINK_FAILURES, value["why"]);
+  if (state === undefined || ms !== undefined && !(Number.isFinite(ms) && (ms as number) >= 0)) {
+    return undefined;
+  }
+  return {
+    state,
+    ...state === "connected" && path !== undefined ? { path } : {},
+    ...ms === undefined ? {} : { ms: ms as number },
+    ...state === "failed" && why !== undefined ? { why } : {},
+  };
+}
+
+function oneOf<T>(words: readonly T[], value: unknown): T | undefined {
+  return words.find((word) => word === value);
 }
 
 function refused(code: ErrorCode, call?: string, ...about: unknown[]): ClientCall {

@@ -2,7 +2,7 @@
 
 /**
  * Why a socket is closed (RFC 6455 section 7.4). A client may retry on 1001, 1006, 1011, 1012 and 1013, and
- * should not on 1008 and 1009.
+ * should not on 1008, 1009 and 4001.
  */
 export const CloseCode = {
   /** Limits were broken again and again. */
@@ -13,6 +13,8 @@ export const CloseCode = {
   restart: 1012,
   /** The server is over capacity, or this client does not read what is sent to it. */
   overloaded: 1013,
+  /** Somebody with the key of this socket's only address has taken it over. */
+  replaced: 4001,
 } as const;
 
 /** What a version 3 client is told about a call that was refused: the code, and a sentence for a person. */
@@ -37,5 +39,20 @@ export const ErrorText = {
 /** Stable: programs compare it. */
 export type ErrorCode = keyof typeof ErrorText;
 
-/** Why a member of a room is no longer there: it left, its socket closed, or it stopped answering pings. */
-export type GoneReason = "left" | "closed" | "timeout";
+/**
+ * Why a member of a room is no longer there: it left, its socket closed, it stopped answering pings, or somebody with
+ * its key took its address over.
+ */
+export type GoneReason = "left" | "closed" | "timeout" | "replaced";
+
+/** What became of a link between two peers, as one of them reports it. */
+export const LINK_STATES = ["connected", "interrupted", "failed", "closed"] as const;
+export type LinkState = typeof LINK_STATES[number];
+
+/** By which kinds of candidate a link runs: the least direct of both sides'. */
+export const LINK_PATHS = ["host", "srflx", "prflx", "relay"] as const;
+export type LinkPath = typeof LINK_PATHS[number];
+
+/** Why a link failed, as far as a peer can tell. */
+export const LINK_FAILURES = ["no-answer", "no-candidates", "ice-failed", "relay-needed", "other"] as const;
+export type LinkFailure = typeof LINK_FAILURES[number];

@@ -1,3 +1,4 @@
+import { timingSafeEqual } from "node:crypto";
 import type { GoneReason } from "../protocol/codes.ts";
 import type { RoomLimits } from "../limits/limits.ts";
 import { quote, signalOpening } from "../protocol/codec.ts";
@@ -6,6 +7,7 @@ import type { Address, RoomEvents, RoomStore } from "./store.ts";
 interface Member<P> extends Address {
   readonly peer: P;
   readonly room: Room<P>;
+  readonly proof?: Uint8Array;
 }
 
 interface Room<P> {
@@ -28,15 +30,17 @@ export class MemoryStore<P> implements RoomStore<P> {
     this.#limits = limits;
   }
 
-  join(peer: P, ident: string, name: string): void {
+  join(peer: P, ident: string, name: string, proof?: Uint8Array): void {
     const events = this.#events;
     const refuse = (code: Parameters<typeof events.refused>[1]) =>
       events.refused(peer, code, "join", [ident, name]);
 
     const text = `${name}:${ident}`;
-    if (this.#members.has(text)) return refuse("ident-taken");
+    const former = this.#members.get(text);
+    if (former !== undefined && !mayReplace(former, peer, proof)) return refuse("ident-taken");
     const held = this.#held.get(peer);
     if (held !== undefined && held.size >= this.#limits.maxAddresses) return refuse("too-many-addresses");
+    if (former !== undefined) this.#replace(former);
     let room = this.#rooms.get(name);
     if (room === undefined) {
       if (this.#rooms.size >= this.#limits.maxRooms) return refuse("unavailable");
@@ -47,7 +51,7 @@ export class MemoryStore<P> implements RoomStore<P> {
     }
 
     const quoted = quote(text);
-    const newcomer: Member<P> = { text, quoted, opening: signalOpening(quoted), peer, room };
+    const newcomer: Member<P> = { text, quoted, opening: signalOpening(quoted), peer, room, proof };
     events.joined(peer, newcomer);
     for (const member of room.members) {
       events.introduced(member.peer, member, newcomer, false);
@@ -64,10 +68,7 @@ export class MemoryStore<P> implements RoomStore<P> {
     if (member === undefined || member.peer !== peer) {
       return this.#events.refused(peer, "not-a-member", "leave", [address]);
     }
-    this.#free(member);
-    const held = this.#held.get(peer)!;
-    held.delete(member);
-    if (held.size === 0) this.#held.delete(peer);
+    this.#release(member);
     this.#events.left(peer, member);
     this.#tellGone(member, "left");
   }
@@ -97,6 +98,25 @@ export class MemoryStore<P> implements RoomStore<P> {
     return { rooms: this.#rooms.size, addresses: this.#members.size };
   }
 
+  holds(peer: P, address: string): boolean {
+    return this.#members.get(address)?.peer === peer;
+  }
+
+  #replace(former: Member<P>): void {
+    const held = this.#release(former);
+    this.#events.replaced(former.peer, former, held);
+    this.#tellGone(former, "replaced");
+  }
+
+  /** Frees one address of a peer that may have others, and returns how many. */
+  #release(member: Member<P>): number {
+    this.#free(member);
+    const held = this.#held.get(member.peer)!;
+    held.delete(member);
+    if (held.size === 0) this.#held.delete(member.peer);
+    return held.size;
+  }
+
   #free(member: Member<P>): void {
     this.#members.delete(member.text);
     member.room.members.delete(member);
@@ -106,4 +126,10 @@ export class MemoryStore<P> implements RoomStore<P> {
   #tellGone(departed: Member<P>, reason: GoneReason): void {
     for (const member of departed.room.members) this.#events.gone(member.peer, member, departed, reason);
   }
+}
+
+/** A peer does not replace itself: that it holds the address already is more likely a mistake. */
+function mayReplace<P>(former: Member<P>, peer: P, proof?: Uint8Array): boolean {
+  return proof !== undefined && former.proof !== undefined && former.peer !== peer &&
+    timingSafeEqual(proof, former.proof);
 }

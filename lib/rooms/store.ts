@@ -28,8 +28,13 @@ export interface RoomStore<P> {
    * Takes the address and introduces it to all members in the order in which they joined; the newcomer is the
    * initiator of every pair. Events: `joined`, then for each member `introduced` to the member and `introduced`
    * to the newcomer. Refused with `ident-taken`, `room-full`, `too-many-addresses`, `unavailable`.
+   *
+   * An address that another peer holds is taken over where both have given the same `proof`: then `replaced` comes
+   * first, to the former holder, and `gone` to every member that stays.
+   *
+   * @param proof the SHA-256 of the key that the peer gave; compared in constant time
    */
-  join(peer: P, ident: string, room: string): void;
+  join(peer: P, ident: string, room: string, proof?: Uint8Array): void;
 
   /** Frees the address. Events: `left`, then `gone` to every member that stays. Refused with `not-a-member`. */
   leave(peer: P, address: string): void;
@@ -39,6 +44,9 @@ export interface RoomStore<P> {
    * not hold `from`, with `no-such-peer` where nobody holds `to` in the same room.
    */
   signal(peer: P, from: string, to: string, tail: string): void;
+
+  /** Whether the peer holds the address. */
+  holds(peer: P, address: string): boolean;
 
   /** Frees all addresses of a peer that is no longer there. Events: `gone` to every member that stays. */
   remove(peer: P, reason: GoneReason): void;
@@ -53,6 +61,8 @@ export interface RoomEvents<P> {
   introduced(peer: P, own: Address, other: Address, initiator: boolean): void;
   signalled(peer: P, own: Address, other: Address, tail: string): void;
   left(peer: P, own: Address): void;
+  /** Somebody with the same proof has taken `own` over; `held` addresses are left to the peer. */
+  replaced(peer: P, own: Address, held: number): void;
   gone(peer: P, own: Address, other: Address, reason: GoneReason): void;
   refused(peer: P, code: ErrorCode, call: "join" | "leave" | "signal", about: readonly string[]): void;
 }

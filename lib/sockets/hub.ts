@@ -16,6 +16,8 @@ export interface HubOptions {
   readonly keepalive: number;
   readonly log: Log;
   readonly refusals: Tally;
+  /** See `SessionContext`. */
+  readonly links: Tally;
   readonly now: () => number;
   /** ICE servers for a client; see `SessionContext`. */
   readonly ice: (client: Client, ident: string) => IceServers;
@@ -36,7 +38,7 @@ export class Hub {
   readonly #emptied = Promise.withResolvers<void>();
   #draining = false;
 
-  constructor({ limits, server, keepalive, log, refusals, now, ice, onClosed }: HubOptions) {
+  constructor({ limits, server, keepalive, log, refusals, links, now, ice, onClosed }: HubOptions) {
     const rooms = new MemoryStore<Session>(Session.roomEvents, limits);
     const welcome = {
       version: 3,
@@ -50,6 +52,7 @@ export class Hub {
       welcome,
       log,
       refusals,
+      links,
       now,
       ice,
       onClosed: (session, client) => {

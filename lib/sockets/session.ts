@@ -1,5 +1,6 @@
 /** One socket: what it says is decoded, limited and handed to the rooms; what the rooms answer is sent. */
 
+import { createHash } from "node:crypto";
 import { CloseCode, type GoneReason } from "../protocol/codes.ts";
 import type { IceServers } from "../protocol/ice_servers.ts";
 import type { SocketLimits } from "../limits/limits.ts";
@@ -19,6 +20,7 @@ import {
   encodeSignal,
   encodeStun,
   encodeWelcome,
+  type LinkReport,
   PONG,
   type Refusal,
   SignalMemory,
@@ -38,6 +40,8 @@ export interface SessionContext {
   readonly log: Log;
   /** Counts what is refused, by its code. */
   readonly refusals: Tally;
+  /** Counts what becomes of the links between peers, as they report it. */
+  readonly links: Tally;
   /** Milliseconds; only differences matter. */
   readonly now: () => number;
   /** ICE servers for a client, with fresh credentials; `ident` tells them from others'. */
@@ -178,6 +182,12 @@ export class Session implements EventListenerObject, OutboxOwner {
       session.#context.log.debug("{address} left", { address: own.text });
       session.#outbox.send(encodeLeft(own.quoted));
     },
+    replaced(session, own, held) {
+      session.#context.log.debug("{address} was taken over", { address: own.text });
+      session.#outbox.send(encodeGone(own.quoted, own.quoted, "replaced"));
+      // When the caller's stack is done: a store is not to be called back from within its own events.
+      if (held === 0) queueMicrotask(() => session.close(CloseCode.replaced, "taken over with the same key"));
+    },
     gone(session, own, other, reason) {
       if (session.#client.version === 3) session.#outbox.send(encodeGone(own.quoted, other.quoted, reason));
     },
@@ -217,16 +227,28 @@ export class Session implements EventListenerObject, OutboxOwner {
       case "ident":
         return this.#outbox.send(encodeIdent(freshIdent()));
       case "join":
-        return rooms.join(this, call.ident, call.room);
+        return rooms.join(this, call.ident, call.room, call.key === undefined ? undefined : sha256(call.key));
       case "leave":
         return rooms.leave(this, call.address);
       case "ping":
         return this.#outbox.send(PONG);
       case "ice":
         return this.#outbox.send(encodeIce(this.#context.ice(this.#client, freshIdent())));
+      case "report":
+        return this.#takeReport(call.own, call.other, call.link);
       case "refused":
         return this.#refuse(call.refusal);
     }
+  }
+
+  /** A peer may well report on another that is gone by now, but on no link of somebody else. */
+  #takeReport(own: string, other: string, link: LinkReport): void {
+    if (!this.#context.rooms.holds(this, own)) {
+      return this.#refuse({ code: "not-a-member", call: "report", about: [own, other] });
+    }
+    this.#context.log.debug("{own} reports on its link to {other}", { own, other, ...link });
+    const detail = link.path ?? link.why;
+    this.#context.links.count(detail === undefined ? link.state : `${link.state} ${detail}`);
   }
 
   /** Version 2 has no word for it: there the call is passed over. */
@@ -266,6 +288,10 @@ function isTimeout(event: CloseEvent): boolean {
   return event.code === 1001 && !event.wasClean;
 }
 
+function sha256(text: string): Uint8Array {
+  return createHash("sha256").update(text).digest();
+}
+
 function isLarger(data: string | ArrayBuffer, maxBytes: number): boolean {
   if (typeof data !== "string") return data.byteLength > maxBytes;
   // A UTF-16 code unit takes one to three bytes: mostly the length alone decides.
@@ -293,6 +319,8 @@ function describe(call: ClientCall): Pick<Refusal, "call" | "about"> {
       return { call: call.call, about: [call.from, call.to] };
     case "leave":
       return { call: call.call, about: [call.address] };
+    case "report":
+      return { call: call.call, about: [call.own, call.other] };
     default:
       return { call: call.call, about: [] };
   }

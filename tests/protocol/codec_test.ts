@@ -39,6 +39,59 @@ Deno.test("every call is read", () => {
   assertEquals(decode('["ice"]', 3), { call: "ice" });
 });
 
+Deno.test("a join may have options, of which unknown ones are passed over", () => {
+  const join = (options: unknown) => decode(JSON.stringify(["join", "i", "r", options]), 3);
+  for (const none of [{}, { token: "x" }, { unknown: [1] }]) {
+    assertEquals(join(none), { call: "join", ident: "i", room: "r" });
+  }
+  for (const key of ["k".repeat(22), "~ ".repeat(64)]) {
+    assertEquals(join({ key, more: 1 }), { call: "join", ident: "i", room: "r", key });
+  }
+  for (
+    const key of ["k".repeat(21), "k".repeat(129), "\u00e9".repeat(30), "\t".repeat(30), 1, null, [
+      "k".repeat(22),
+    ]]
+  ) {
+    assertEquals(join({ key }), refused("bad-arguments", "join", "i", "r"), String(key));
+  }
+  for (const options of [null, 1, "key", []]) {
+    assertEquals(join(options), refused("bad-arguments", "join", "i", "r"), String(options));
+  }
+  assertEquals(decode('["join","i","r",{}]', 2), refused("bad-arguments", "join"));
+});
+
+Deno.test("a report says what became of a link, in words that are known", () => {
+  const report = (link: unknown) => decode(JSON.stringify(["report", "r:a", "r:b", link]), 3);
+  const read = (link: unknown) => {
+    const call = report(link);
+    return call.call === "report" && call.own === "r:a" && call.other === "r:b" ? call.link : call;
+  };
+  assertEquals(read({ state: "connected", path: "srflx", ms: 120.5 }), {
+    state: "connected",
+    path: "srflx",
+    ms: 120.5,
+  });
+  assertEquals(read({ state: "failed", why: "relay-needed", x: [] }), {
+    state: "failed",
+    why: "relay-needed",
+  });
+  assertEquals(read({ state: "closed", path: "host", why: "other" }), { state: "closed" });
+  assertEquals(read({ state: "failed", why: "boredom" }), { state: "failed" });
+  for (
+    const link of [
+      {},
+      { state: "happy" },
+      { state: "closed", ms: -1 },
+      { state: "closed", ms: "1" },
+      [],
+      null,
+      1,
+    ]
+  ) {
+    assertEquals(report(link), refused("bad-arguments", "report", "r:a", "r:b"), JSON.stringify(link));
+  }
+});
+
 Deno.test("what can't be understood is refused with its code, and with nothing of its data", () => {
   const faults: [string, ClientCall][] = [
     ["", refused("bad-json")],
@@ -77,6 +130,7 @@ Deno.test("what can't be understood is refused with its code, and with nothing o
 Deno.test("version 2 does not know the calls of version 3", () => {
   assertEquals(decode('["leave","r:a"]', 2), refused("bad-call", "leave"));
   assertEquals(decode('["ice"]', 2), refused("bad-call", "ice"));
+  assertEquals(decode('["report","r:a","r:b",{"state":"closed"}]', 2), refused("bad-call", "report"));
 });
 
 Deno.test("names have their bounds", () => {

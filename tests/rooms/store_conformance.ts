@@ -34,6 +34,7 @@ export function testStore(
         lines.push(`${peer} introduced ${own.text} ${other.text}${initiator ? " initiator" : ""}`),
       signalled: (peer, own, other, tail) =>
         lines.push(`${peer} signalled ${own.text} ${other.text} ${tail}`),
+      replaced: (peer, own, held) => lines.push(`${peer} replaced ${own.text} ${held}`),
       left: (peer, own) => lines.push(`${peer} left ${own.text}`),
       gone: (peer, own, other, reason) => lines.push(`${peer} gone ${own.text} ${other.text} ${reason}`),
       refused: (peer, code, call, about) => lines.push(`${peer} refused ${code} ${call} ${about.join(" ")}`),
@@ -154,6 +155,53 @@ export function testStore(
     store.remove("b", "closed");
     assertEquals(await events(), []);
     assertEquals(store.counts(), { rooms: 0, addresses: 0 });
+  });
+
+  Deno.test(`${name}: with its holder's proof an address is taken over, in a full room too`, async () => {
+    const { store, events } = bench();
+    const [proof, other] = [1, 2].map((byte) => new Uint8Array(32).fill(byte));
+    store.join("a", "alice", "r", proof);
+    store.join("a", "second", "s");
+    store.join("b", "bob", "r");
+    store.join("c", "carol", "r", other);
+    await events();
+    for (const wrong of [undefined, other, new Uint8Array(32)]) store.join("d", "alice", "r", wrong);
+    store.join("d", "bob", "r", proof);
+    store.join("a", "alice", "r", proof);
+    assertEquals(await events(), [
+      ...Array(3).fill("d refused ident-taken join alice r"),
+      "d refused ident-taken join bob r",
+      "a refused ident-taken join alice r",
+    ]);
+    store.join("d", "alice", "r", new Uint8Array(proof!));
+    assertEquals(await events(), [
+      "a replaced r:alice 1",
+      "b gone r:bob r:alice replaced",
+      "c gone r:carol r:alice replaced",
+      "d joined r:alice",
+      "b introduced r:bob r:alice",
+      "d introduced r:alice r:bob initiator",
+      "c introduced r:carol r:alice",
+      "d introduced r:alice r:carol initiator",
+    ]);
+    assertEquals([store.holds("a", "r:alice"), store.holds("d", "r:alice")], [false, true]);
+    store.join("e", "alice", "r", proof);
+    assertEquals((await events())[0], "d replaced r:alice 0");
+    store.remove("a", "closed");
+    store.remove("d", "closed");
+    assertEquals(await events(), []);
+    assertEquals(store.counts(), { rooms: 1, addresses: 3 });
+  });
+
+  Deno.test(`${name}: alone in the last room there may be, a member is taken over all the same`, async () => {
+    const { store, events } = bench();
+    const proof = new Uint8Array(32);
+    store.join("a", "x", "r", proof);
+    store.join("a", "x", "s");
+    store.join("a", "x", "t");
+    await events();
+    store.join("b", "x", "r", proof);
+    assertEquals(await events(), ["a replaced r:x 2", "b joined r:x"]);
   });
 
   Deno.test(`${name}: limits, at and over`, async () => {

@@ -28,6 +28,7 @@ Deno.test("a peer in the midst of its handshake is not taken for dead", () => {
     limits,
     welcome: { version: 3, server: "test", limits: {}, keepaliveSeconds: 20 },
     log,
+    links: new Tally(),
     refusals: new Tally(),
     now: () => 0,
     ice: () => ({ iceServers: [] }),

@@ -118,14 +118,23 @@ Deno.test("gone names its reason: left, closed, timeout", async () => {
   // "timeout": see the fifth of the deliberate differences, and the test with a network that swallows packets.
 });
 
+async function expectRefusal(
+  client: TestClient,
+  call: unknown,
+  code: ErrorCode,
+  ...rest: unknown[]
+): Promise<void> {
+  client.send(call);
+  await client.expect(["error", code, ErrorText[code], ...rest]);
+}
+
 Deno.test("each error code is told with the call's name and its ident, room or addresses", async () => {
   await using server = testServer({ maxRooms: 2, maxRoomPeers: 2, maxMessageBytes: 1000 });
   await using frugal = testServer({ maxAddresses: 1, callBurst: 6, callRate: 0.001 });
   const told = new Set<string>();
-  const refused = async (client: TestClient, call: unknown, code: ErrorCode, ...rest: unknown[]) => {
-    client.send(call);
-    await client.expect(["error", code, ErrorText[code], ...rest]);
-    told.add(code);
+  const refused = async (...args: Parameters<typeof expectRefusal>) => {
+    await expectRefusal(...args);
+    told.add(args[2]);
   };
 
   using other = await TestClient.open(server.url);
@@ -169,4 +178,75 @@ Deno.test("each error code is told with the call's name and its ident, room or a
   await refused(hasty, "{", "rate-limited");
 
   assertEquals([...told].sort(), Object.keys(ErrorText).sort(), "every code there is");
+});
+
+const KEY = "a key that only alice has";
+
+Deno.test("an address is taken over at once by whoever has its holder's key, and the others are told", async () => {
+  await using server = testServer();
+  using bob = await TestClient.openV3(server.url);
+  await bob.call(["join", "bob", "r"], ["join", "r:bob"]);
+  const lost = await TestClient.openV3(server.url);
+  lost.send(["join", "alice", "r", { key: KEY }]);
+  await lost.expect(["join", "r:alice"], ["stun", "r:alice", "r:bob", true]);
+  await bob.expect(["stun", "r:bob", "r:alice", false]);
+
+  using back = await TestClient.openV3(server.url);
+  back.send(["join", "alice", "r", { key: KEY }]);
+  await back.expect(["join", "r:alice"], ["stun", "r:alice", "r:bob", true]);
+  await bob.expect(["gone", "r:bob", "r:alice", "replaced"], ["stun", "r:bob", "r:alice", false]);
+  await lost.expect(["gone", "r:alice", "r:alice", "replaced"]);
+  const { code, reason } = await lost.closed;
+  assertEquals([code, reason], [4001, "taken over with the same key"]);
+  back.send(["signal", "r:alice", "r:bob", 1]);
+  await bob.expect(["signal", "r:bob", "r:alice", 1]);
+  await server.counts({ sockets: 2, rooms: 1, addresses: 2 });
+});
+
+Deno.test("a socket that holds another address stays open when one is taken over", async () => {
+  await using server = testServer();
+  using old = await TestClient.openV3(server.url);
+  await old.call(["join", "a", "r", { key: KEY }], ["join", "r:a"]);
+  await old.call(["join", "a", "s", { key: KEY }], ["join", "s:a"]);
+  using young = await TestClient.openV3(server.url);
+  await young.call(["join", "a", "r", { key: KEY }], ["join", "r:a"]);
+  await old.expect(["gone", "r:a", "r:a", "replaced"]);
+  await expectRefusal(old, ["signal", "r:a", "r:a", 1], "not-a-member", "signal", "r:a", "r:a");
+  await old.call(["leave", "s:a"], ["leave", "s:a"]);
+});
+
+Deno.test("without the key an address stays with its holder, whatever else is tried", async () => {
+  await using server = testServer();
+  using holder = await TestClient.openV3(server.url);
+  await holder.call(["join", "a", "r", { key: KEY }], ["join", "r:a"]);
+  await holder.call(["join", "keyless", "r"], ["join", "r:keyless"], ["stun", "r:a", "r:keyless", false], [
+    "stun",
+    "r:keyless",
+    "r:a",
+    true,
+  ]);
+  using thief = await TestClient.openV3(server.url);
+  for (const options of [{}, { key: KEY + "!" }, { key: KEY.toUpperCase() }]) {
+    await expectRefusal(thief, ["join", "a", "r", options], "ident-taken", "join", "a", "r");
+  }
+  await expectRefusal(thief, ["join", "keyless", "r", { key: KEY }], "ident-taken", "join", "keyless", "r");
+  await expectRefusal(thief, ["join", "a", "r", { key: "short" }], "bad-arguments", "join", "a", "r");
+  await expectRefusal(holder, ["join", "a", "r", { key: KEY }], "ident-taken", "join", "a", "r");
+  assertEquals(await holder.settle(), []);
+});
+
+Deno.test("a report gets no answer, and only a member may make one", async () => {
+  await using server = testServer();
+  using client = await TestClient.openV3(server.url);
+  await client.call(["join", "a", "r"], ["join", "r:a"]);
+  await client.call(["report", "r:a", "r:b", { state: "failed", why: "no-answer", ms: 20_000 }]);
+  await expectRefusal(
+    client,
+    ["report", "r:b", "r:a", { state: "closed" }],
+    "not-a-member",
+    "report",
+    "r:b",
+    "r:a",
+  );
+  await expectRefusal(client, ["report", "r:a", "r:b", {}], "bad-arguments", "report", "r:a", "r:b");
 });
