@@ -90,7 +90,7 @@ async function healthcheck(config: Config): Promise<number> {
     console.log(status);
     return / 200 /.test(status) ? 0 : 1;
   } catch (error) {
-    console.error(`No answer on port ${config.port} (--port, PORT): ${(error as Error).message}`);
+    console.error(`signal: no answer on port ${config.port} (--port, PORT): ${(error as Error).message}`);
     return 1;
   }
 }

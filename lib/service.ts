@@ -33,6 +33,12 @@ export interface ServiceOptions {
 
 const TALLY_INTERVAL_SECONDS = 10;
 
+/** So many refused origins are named in the log, each once, until they are all forgotten after ten minutes. */
+const MAX_ORIGINS = 16;
+const TALLIES_PER_ORIGIN = 60;
+/** A host name has at most 253 characters. */
+const MAX_ORIGIN_LENGTH = 300;
+
 export class Service {
   readonly #config: Config;
   readonly #log: Log;
@@ -40,11 +46,14 @@ export class Service {
   readonly #startedAt: number;
   readonly #refusals = new Tally();
   readonly #links = new Tally();
+  #tallies = 0;
   readonly #admission: Admission;
   readonly #ice: IceService;
   readonly #hub: Hub;
   readonly #logTallies: ReturnType<typeof setInterval>;
   #warnedOfProxy = false;
+  /** Those that were named in the log since it was told last how many there were. */
+  readonly #refusedOrigins = new Set<string>();
 
   constructor(config: Config, { port, turnSecret, log, now }: ServiceOptions) {
     this.#config = config;
@@ -66,10 +75,9 @@ export class Service {
     });
     this.#logTallies = setInterval(() => {
       const seconds = TALLY_INTERVAL_SECONDS;
-      const refused = this.#refusals.flush();
-      if (refused) log.info("refused in {seconds} s: {counts}", { seconds, counts: refused });
-      const links = this.#links.flush();
-      if (links) log.info("links reported in {seconds} s: {counts}", { seconds, counts: links });
+      this.#tell(`refused in ${seconds} s`, this.#refusals);
+      this.#tell(`links reported in ${seconds} s`, this.#links);
+      if (++this.#tallies % TALLIES_PER_ORIGIN === 0) this.#refusedOrigins.clear();
     }, TALLY_INTERVAL_SECONDS * 1000);
   }
 
@@ -110,6 +118,14 @@ export class Service {
     });
   }
 
+  /** In one line, for people; as an object, for programs. */
+  #tell(what: string, tally: Tally): void {
+    const counts = tally.flush();
+    if (counts === undefined) return;
+    const words = Object.entries(counts).map(([name, count]) => `${count} ${name}`).join(", ");
+    this.#log.info(`${what}: ${words}`, { counts });
+  }
+
   /** Answers where `answer` threw. */
   fail(error: unknown): Response {
     this.#log.error("a request failed: {error}", { error });
@@ -138,6 +154,7 @@ export class Service {
       admissionFault(this.#admission, key);
     if (fault) {
       this.#refusals.count(fault.code);
+      if (fault.code === "origin") this.#nameOrigin(request.headers.get("origin")!);
       return refusal(fault.status, fault.sentence, fault.headers);
     }
     const { version, protocol } = chooseSubprotocol(request.headers.get("sec-websocket-protocol"));
@@ -146,6 +163,18 @@ export class Service {
       protocol,
       accept: (socket) => this.#hub.accept({ socket, version, key, hostname }),
     };
+  }
+
+  /** The operator needs to know which to allow; whoever makes up a new one each time does not fill the log. */
+  #nameOrigin(origin: string): void {
+    if (this.#refusedOrigins.size >= MAX_ORIGINS || this.#refusedOrigins.has(origin)) return;
+    this.#refusedOrigins.add(origin);
+    this.#log.warn(
+      "Pages of {origin} may not connect. If they are yours, start with --allow-origin {origin}.",
+      {
+        origin: origin.slice(0, MAX_ORIGIN_LENGTH),
+      },
+    );
   }
 
   #noticeProxy(connection: string, headers: Headers): void {

@@ -1,7 +1,7 @@
 /** The parts of the Deno standard library that reading flags needs, with their types: its npm edition has none. */
 
 import { parseArgs as untypedParseArgs } from "@std/cli/parse-args";
-import { closestString as untypedClosestString } from "@std/text/closest-string";
+import { levenshteinDistance as untypedDistance } from "@std/text/levenshtein-distance";
 
 /** What stood on the command line. */
 export interface Flags {
@@ -15,7 +15,7 @@ export interface Flags {
   readonly words: readonly string[];
 }
 
-/** Reads flags of the forms `--name value`, `--name=value` and `--name`; `-h` is `--help`. */
+/** Reads flags of the forms `--name value`, `--name=value` and `--name`; `-h` is `--help`, `-v` is `--version`. */
 export function parseFlags(
   args: readonly string[],
   valued: readonly string[],
@@ -26,7 +26,7 @@ export function parseFlags(
     string: valued,
     collect: valued,
     boolean: bare,
-    alias: { h: "help" },
+    alias: { h: "help", ...bare.includes("version") ? { v: "version" } : {} },
     unknown(arg: string, key: string | undefined): boolean {
       if (key === undefined) return true;
       unknown.push(arg);
@@ -41,9 +41,16 @@ export function parseFlags(
   };
 }
 
-/** The candidate that is the fewest edits away from `word`. */
-export function closest(word: string, candidates: readonly string[]): string {
-  return untypedClosestString(word, candidates);
+/** `; did you mean X?` for the candidate that is the fewest edits away from `word`, where one is near; else nothing. */
+export function hint(word: string, candidates: readonly string[], prefix = ""): string {
+  const distance = untypedDistance as (a: string, b: string) => number;
+  const [nearest] = candidates
+    .map((candidate) => ({ candidate, edits: distance(word, candidate) }))
+    .sort((a, b) => a.edits - b.edits);
+  // Two letters that changed places are two edits. Of a word of two letters nothing would be left.
+  const near = nearest !== undefined &&
+    nearest.edits <= Math.min(word.length - 1, Math.max(2, word.length / 3));
+  return near ? `; did you mean ${prefix}${nearest.candidate}?` : "";
 }
 
 /**
@@ -57,8 +64,8 @@ export function misuse(
 ): string | undefined {
   const [stranger] = unknown;
   if (stranger !== undefined) {
-    const hint = closest(stranger.replace(/^-+/, "").replace(/=.*$/, ""), names);
-    return `${stranger} is not an option; did you mean --${hint}?`;
+    const near = hint(stranger.replace(/^-+/, "").replace(/=.*$/, ""), names, "--");
+    return `${stranger} is not an option${near || "."}`;
   }
   if (words.length > 0) return `"${words[0]}" is not understood: options begin with --, as in ${example}.`;
   return undefined;

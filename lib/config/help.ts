@@ -16,7 +16,7 @@ export function help(): string {
   for (const [name, about] of Object.entries(SWITCHES)) {
     rows.push({
       heading: name === "healthcheck" ? "Instead of serving" : undefined,
-      form: `--${name}`,
+      form: name === "healthcheck" ? `--${name}` : `--${name}, -${name[0]}`,
       about,
     });
   }

@@ -1,7 +1,7 @@
 /** How the text of an option becomes a value, and what is said of a text that is none. */
 
 import { iceUrlFault } from "../ice/turn.ts";
-import { closest } from "./flags.ts";
+import { hint } from "./flags.ts";
 
 /** Says what a value should have been, as the end of a sentence that begins with the value. */
 export class Fault extends Error {}
@@ -30,7 +30,7 @@ export function oneOf<const T extends string>(words: readonly T[]): (text: strin
   return (text) => {
     const word = words.find((word) => word === text);
     if (word === undefined) {
-      throw new Fault(`is none of ${words.join(", ")}; did you mean ${closest(text, words)}?`);
+      throw new Fault(`is none of ${words.join(", ")}${hint(text, words)}`);
     }
     return word;
   };

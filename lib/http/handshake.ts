@@ -51,6 +51,10 @@ export function handshakeFault(
   if (!/^[A-Za-z0-9+/]{22}==$/.test(headers.get("sec-websocket-key") ?? "")) {
     return bad("The header Sec-WebSocket-Key is missing, or is not 16 bytes in base64.");
   }
+  const stranger = nearlyOurs(headers.get("sec-websocket-protocol"));
+  if (stranger !== undefined) {
+    return bad(`The subprotocol ${stranger} is not spoken here. Version 3 is asked for as ${VERSION_3}.`);
+  }
   if (!isAllowedOrigin(headers.get("origin"), origins)) {
     return { code: "origin", status: 403, sentence: "Pages of this origin may not connect." };
   }
@@ -90,7 +94,24 @@ export function admissionFault(admission: Admission, client: string): HandshakeF
  * none of ours gets the first of its own, as it was with the original server.
  */
 export function chooseSubprotocol(offered: string | null): { version: Version; protocol?: string } {
-  const names = (offered ?? "").split(",").map((name) => name.trim()).filter((name) => name !== "");
+  const names = subprotocols(offered);
   if (names.includes(VERSION_3)) return { version: 3, protocol: VERSION_3 };
   return { version: 2, protocol: names[0] };
+}
+
+function subprotocols(offered: string | null): string[] {
+  return (offered ?? "").split(",").map((name) => name.trim()).filter((name) => name !== "");
+}
+
+/** Of what was written otherwise than ours is, so much is repeated. */
+const MAX_ECHO = 64;
+
+/**
+ * A subprotocol that can only be meant for us, where ours itself is not offered: in another case, of another version.
+ * Its client would be taken for one of version 2, and would wait for a welcome in vain.
+ */
+function nearlyOurs(offered: string | null): string | undefined {
+  const names = subprotocols(offered);
+  if (names.includes(VERSION_3)) return undefined;
+  return names.find((name) => /^diva[._-]?signal/i.test(name))?.slice(0, MAX_ECHO);
 }

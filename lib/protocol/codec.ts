@@ -307,8 +307,8 @@ export function encodeGoodbye(reason: "shutdown" | "overload", retryAfterMs: num
   return JSON.stringify(["goodbye", { reason, retryAfterMs }]);
 }
 
-/** The longest text of a client that an error repeats. */
-const MAX_ECHO = MAX_ROOM + 1 + MAX_IDENT;
+/** The longest text of a client that an error, or the log, repeats. */
+export const MAX_ECHO = MAX_ROOM + 1 + MAX_IDENT;
 
 export function encodeError({ code, call, about }: Refusal): string {
   const echo = [...call === undefined ? [] : [call], ...about].map((part) => part.slice(0, MAX_ECHO));

@@ -3,7 +3,9 @@
 import { CloseCode } from "../protocol/codes.ts";
 import type { IceServers } from "../protocol/ice_servers.ts";
 import type { RoomLimits, SocketLimits } from "../limits/limits.ts";
-import type { Log } from "../runtime/log.ts";
+import { TokenBucket } from "../limits/token_bucket.ts";
+import { MAX_ECHO, type Refusal } from "../protocol/codec.ts";
+import type { Log, LogFields } from "../runtime/log.ts";
 import { MemoryStore } from "../rooms/memory.ts";
 import { type Client, Session, type SessionContext } from "./session.ts";
 import type { Tally } from "../runtime/tally.ts";
@@ -24,6 +26,10 @@ export interface HubOptions {
   /** Called once for each client, when its socket is closed for good. */
   readonly onClosed: (client: Client) => void;
 }
+
+/** Lines of the log about single calls that were refused: so many at once, and per second in the long run. */
+const REFUSAL_LINES = 100;
+const REFUSAL_LINES_PER_SECOND = 10;
 
 /** Milliseconds between two looks for peers that have died. */
 const SWEEP_INTERVAL = 5000;
@@ -46,6 +52,7 @@ export class Hub {
       limits: clientLimits(limits),
       keepaliveSeconds: keepalive,
     } as const;
+    const refusalLines = new TokenBucket(REFUSAL_LINES, now());
     this.#context = {
       rooms,
       limits,
@@ -54,6 +61,11 @@ export class Hub {
       refusals,
       links,
       now,
+      onRefused: (client, refusal) => {
+        if (refusalLines.take(REFUSAL_LINES_PER_SECOND, REFUSAL_LINES, now)) {
+          log.debug("refused {code}: {what}, of {client}, version {version}", describe(client, refusal));
+        }
+      },
       ice,
       onClosed: (session, client) => {
         this.#sessions.delete(session);
@@ -116,4 +128,14 @@ const TOLD = [
 
 function clientLimits(limits: RoomLimits & SocketLimits): Record<string, number> {
   return Object.fromEntries(TOLD.map((name) => [name, limits[name]]));
+}
+
+/** What the log says of a refused call: who, what and why, and nothing of its data. */
+function describe({ key, version }: Client, { code, call, about }: Refusal): LogFields {
+  // The name of a call that there isn't may be anything.
+  const name = code === "bad-call" ? undefined : call;
+  const what = [name ?? "a message", ...about.map((part) => JSON.stringify(part.slice(0, MAX_ECHO)))].join(
+    " ",
+  );
+  return { code, what, client: key, version };
 }

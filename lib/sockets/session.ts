@@ -42,6 +42,8 @@ export interface SessionContext {
   readonly refusals: Tally;
   /** Counts what becomes of the links between peers, as they report it. */
   readonly links: Tally;
+  /** Told of each call that is refused. */
+  readonly onRefused: (client: Client, refusal: Refusal) => void;
   /** Milliseconds; only differences matter. */
   readonly now: () => number;
   /** ICE servers for a client, with fresh credentials; `ident` tells them from others'. */
@@ -254,6 +256,7 @@ export class Session implements EventListenerObject, OutboxOwner {
   /** Version 2 has no word for it: there the call is passed over. */
   #refuse(refusal: Refusal): void {
     this.#context.refusals.count(refusal.code);
+    this.#context.onRefused(this.#client, refusal);
     if (this.#client.version === 3) this.#outbox.send(encodeError(refusal));
   }
 

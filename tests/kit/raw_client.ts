@@ -92,6 +92,16 @@ export class RawClient implements Disposable {
     }
   }
 
+  /** Reads an HTTP answer that says how long its body is. */
+  async readResponse(): Promise<{ head: string; body: string }> {
+    const head = await this.readHead();
+    const length = Number(/^content-length: (\d+)/im.exec(head)?.[1]);
+    while (this.#buffer.length < length && await this.#read());
+    const body = decoder.decode(this.#buffer.subarray(0, length));
+    this.#buffer = this.#buffer.slice(length);
+    return { head, body };
+  }
+
   /** The next frame; `undefined` at the end of the connection. */
   async frame(): Promise<Frame | undefined> {
     for (;;) {

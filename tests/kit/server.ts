@@ -71,6 +71,8 @@ export interface ServerProcess extends AsyncDisposable {
   readonly pid: number;
   /** The port that it listens on; rejects, with what it said, where it ended instead. */
   readonly port: Promise<number>;
+  /** Resolves once it has said, on its standard output, something that matches; rejects where it ended before. */
+  said(pattern: RegExp): Promise<RegExpExecArray>;
   /** What it has said, and how it ended. */
   readonly output: Promise<Output>;
   kill(signal: Deno.Signal): void;
@@ -102,26 +104,43 @@ export async function serverProcess(
     stderr: "piped",
   }).spawn();
 
-  const listening = Promise.withResolvers<number>();
-  // Whoever does not ask for the port does not care that there is none.
-  listening.promise.catch(() => {});
+  interface Wait extends PromiseWithResolvers<RegExpExecArray> {
+    readonly pattern: RegExp;
+  }
+  const waits: Wait[] = [];
   let stdout = "";
+  let ended: Error | undefined;
+  const look = (wait: Wait) => {
+    const match = wait.pattern.exec(stdout);
+    if (match) wait.resolve(match);
+    else if (ended) wait.reject(ended);
+  };
+  const said = (pattern: RegExp) => {
+    const wait = { pattern, ...Promise.withResolvers<RegExpExecArray>() };
+    waits.push(wait);
+    look(wait);
+    return wait.promise;
+  };
+  const port = said(/listens on .*?wss?:\/\/\S+?:(\d+)/).then(([, port]) => Number(port));
+  // Whoever does not ask for the port does not care that there is none.
+  port.catch(() => {});
   const read = async () => {
     for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
       stdout += text;
-      const port = /listens on \W*wss?:\/\/localhost:(\d+)/.exec(stdout)?.[1];
-      if (port !== undefined) listening.resolve(Number(port));
+      waits.forEach(look);
     }
   };
   const output = (async (): Promise<Output> => {
     const [, stderr, { code }] = await Promise.all([read(), new Response(child.stderr).text(), child.status]);
-    listening.reject(new Error(`the server ended with ${code}: ${stderr}${stdout}`));
+    ended = new Error(`the server ended with ${code}: ${stderr}${stdout}`);
+    waits.forEach(look);
     return { code, stdout, stderr };
   })();
 
   return {
     pid: child.pid,
-    port: listening.promise,
+    port,
+    said,
     output,
     kill: (signal) => child.kill(signal),
     async [Symbol.asyncDispose]() {

@@ -29,6 +29,7 @@ Deno.test("a peer in the midst of its handshake is not taken for dead", () => {
     welcome: { version: 3, server: "test", limits: {}, keepaliveSeconds: 20 },
     log,
     links: new Tally(),
+    onRefused: () => {},
     refusals: new Tally(),
     now: () => 0,
     ice: () => ({ iceServers: [] }),
