@@ -4,9 +4,10 @@ import { Admission } from "./limits/admission.ts";
 import { cameByTls, clientAddress, clientKey, isUntrustedProxy } from "./http/client_address.ts";
 import { type Config, VERSION } from "./config/options.ts";
 import { admissionFault, chooseSubprotocol, handshakeFault, wantsWebSocket } from "./http/handshake.ts";
-import { respondIce } from "./http/ice_endpoint.ts";
+import { requestedUrl } from "./http/host.ts";
+import { iceRow } from "./http/ice_endpoint.ts";
 import { refusal } from "./http/responses.ts";
-import { type Health, respond } from "./http/site.ts";
+import { type Health, healthRow, pageRow, type Row, Site } from "./http/site.ts";
 import { Hub } from "./sockets/hub.ts";
 import { type IceService, openIce } from "./ice/ice.ts";
 import type { Log } from "./runtime/log.ts";
@@ -50,6 +51,7 @@ export class Service {
   readonly #admission: Admission;
   readonly #ice: IceService;
   readonly #hub: Hub;
+  readonly #site: Site;
   readonly #logTallies: ReturnType<typeof setInterval>;
   #warnedOfProxy = false;
   /** Those that were named in the log since it was told last how many there were. */
@@ -73,6 +75,7 @@ export class Service {
       ice: ({ hostname }, ident) => this.#ice.servers(hostname, ident),
       onClosed: ({ key }) => this.#admission.release(key),
     });
+    this.#site = new Site(this.#rows(), VERSION);
     this.#logTallies = setInterval(() => {
       const seconds = TALLY_INTERVAL_SECONDS;
       this.#tell(`refused in ${seconds} s`, this.#refusals);
@@ -100,22 +103,30 @@ export class Service {
   /** Answers a request. `connection`: the address at the other end; `tls`: whether it came by TLS. */
   answer(request: Request, connection: string, tls: boolean): Response | Grant {
     const { headers } = request;
-    const { trustProxy, allowOrigin } = this.#config;
+    const { trustProxy } = this.#config;
+    const url = requestedUrl(request);
+    if (typeof url === "string") return refusal(400, url);
     this.#noticeProxy(connection, headers);
-    const address = clientAddress(connection, headers, trustProxy);
-    if (wantsWebSocket(request)) return this.#admit(request, address);
-    return respond(request, {
-      secure: tls || cameByTls(connection, headers, trustProxy),
-      health: this.health(),
-      ice: this.#ice.endpoint
-        ? (request, { hostname }) =>
-          respondIce(request, {
-            origins: allowOrigin,
-            take: () => this.#ice.take(address),
-            servers: () => this.#ice.servers(hostname, freshIdent()),
-          })
-        : undefined,
-    });
+    const client = clientAddress(connection, headers, trustProxy);
+    if (wantsWebSocket(request)) return this.#admit(request, client, url.hostname);
+    const secure = tls || cameByTls(connection, headers, trustProxy);
+    return this.#site.answer({ request, url, client, secure });
+  }
+
+  /** Everything that is not a WebSocket, by its path. */
+  *#rows(): Iterable<readonly [string, Row]> {
+    yield ["/", pageRow(VERSION)];
+    yield ["/healthz", healthRow(() => this.health())];
+    if (this.#ice.endpoint) {
+      yield [
+        "/ice",
+        iceRow({
+          origins: this.#config.allowOrigin,
+          take: (client) => this.#ice.take(client),
+          servers: (hostname) => this.#ice.servers(hostname, freshIdent()),
+        }),
+      ];
+    }
   }
 
   /** In one line, for people; as an object, for programs. */
@@ -148,8 +159,8 @@ export class Service {
     this.#log.info("stopped");
   }
 
-  #admit(request: Request, address: string): Response | Grant {
-    const key = clientKey(address);
+  #admit(request: Request, client: string, hostname: string): Response | Grant {
+    const key = clientKey(client);
     const fault = handshakeFault(request, this.#config.allowOrigin, this.#hub.draining) ??
       admissionFault(this.#admission, key);
     if (fault) {
@@ -158,7 +169,6 @@ export class Service {
       return refusal(fault.status, fault.sentence, fault.headers);
     }
     const { version, protocol } = chooseSubprotocol(request.headers.get("sec-websocket-protocol"));
-    const { hostname } = new URL(request.url);
     return {
       protocol,
       accept: (socket) => this.#hub.accept({ socket, version, key, hostname }),

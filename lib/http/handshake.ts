@@ -34,8 +34,6 @@ export function handshakeFault(
     sentence,
     headers: more,
   });
-  // The runtime makes the URL from the Host header as it came.
-  if (!URL.canParse(request.url)) return bad("The header Host is not one.");
   if (method !== "GET") return bad("A WebSocket is asked for with GET.", 405, { allow: "GET" });
   if (!/(?:^|,)\s*upgrade\s*(?:,|$)/i.test(headers.get("connection") ?? "")) {
     return bad(

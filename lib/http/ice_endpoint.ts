@@ -2,35 +2,48 @@
 
 import type { IceServers } from "../protocol/ice_servers.ts";
 import { isAllowedOrigin } from "./origin.ts";
-import { content, ifRead, refusal } from "./responses.ts";
+import { content, refusal } from "./responses.ts";
+import type { Row, Visit } from "./site.ts";
 
 /** What the answer depends on. */
 export interface IceEndpoint {
   /** See `isAllowedOrigin`. */
   readonly origins: readonly string[];
-  /** Whether this client may have one more answer. */
-  readonly take: () => boolean;
-  readonly servers: () => IceServers;
+  /** Whether the client at this address may have one more answer. */
+  take(client: string): boolean;
+  /** For a client that came by the host. */
+  servers(hostname: string): IceServers;
 }
 
 /**
  * Answers with `{"iceServers": [...], "iceTtlSeconds": ...}`. Pages of other sites may read it if their origin may
  * open a socket (CORS); 429 where a client asks too often.
  */
-export function respondIce(request: Request, { origins, take, servers }: IceEndpoint): Response {
-  const origin = request.headers.get("origin");
-  if (!isAllowedOrigin(origin, origins)) return refusal(403, "Pages of this origin may not have this.");
-  const cors = {
-    "access-control-allow-origin": origins.length === 0 ? "*" : origin ?? "null",
-    "access-control-allow-methods": "GET, HEAD",
-    "cross-origin-resource-policy": "cross-origin",
-    vary: "origin",
+export function iceRow({ origins, take, servers }: IceEndpoint): Row {
+  const originOf = ({ request }: Visit) => request.headers.get("origin");
+  const cors = (origin: string | null): Record<string, string> =>
+    isAllowedOrigin(origin, origins)
+      ? {
+        "access-control-allow-origin": origins.length === 0 ? "*" : origin ?? "null",
+        "access-control-allow-methods": "GET, HEAD",
+        "cross-origin-resource-policy": "cross-origin",
+        vary: "origin",
+      }
+      : {};
+  return {
+    answer(visit) {
+      const origin = originOf(visit);
+      if (!isAllowedOrigin(origin, origins)) return refusal(403, "Pages of this origin may not have this.");
+      if (!take(visit.client)) {
+        return refusal(429, "Your address asks too often.", { ...cors(origin), "retry-after": "1" });
+      }
+      return content(
+        200,
+        "application/json",
+        JSON.stringify(servers(visit.url.hostname)) + "\n",
+        cors(origin),
+      );
+    },
+    preflight: (visit) => cors(originOf(visit)),
   };
-  if (request.method === "OPTIONS") return new Response(null, { status: 204, headers: cors });
-  return ifRead(request, () => {
-    if (!take()) {
-      return refusal(429, "Your address asks too often.", { ...cors, "retry-after": "1" });
-    }
-    return content(200, "application/json", JSON.stringify(servers()) + "\n", cors);
-  });
 }

@@ -29,9 +29,3 @@ export function refusal(status: number, sentence: string, headers: Record<string
     headers: { ...SECURITY_HEADERS, "content-type": "text/plain; charset=utf-8", ...headers },
   });
 }
-
-/** The answer, where something is to be read; a refusal for every other method. */
-export function ifRead(request: Request, answer: () => Response): Response {
-  if (request.method === "GET" || request.method === "HEAD") return answer();
-  return refusal(405, `${request.method} is not possible here.`, { allow: "GET, HEAD" });
-}

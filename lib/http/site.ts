@@ -1,7 +1,25 @@
-/** Answers to requests that don't ask for a WebSocket. */
+/** Answers to requests that don't ask for a WebSocket: a table from path to answer, made once. */
 
 import { notFoundPage, startPage } from "./page.ts";
-import { content, ifRead, refusal } from "./responses.ts";
+import { content, refusal } from "./responses.ts";
+
+/** One request, and what is known of whoever made it. */
+export interface Visit {
+  readonly request: Request;
+  readonly url: URL;
+  /** The client's address. */
+  readonly client: string;
+  /** Whether the client came by TLS. */
+  readonly secure: boolean;
+}
+
+/** What stands at one path. */
+export interface Row {
+  /** Answers GET; the runtime keeps the body back where HEAD was asked. */
+  answer(visit: Visit): Response;
+  /** Headers of the answer to OPTIONS, where pages of other sites may come (CORS). */
+  preflight?(visit: Visit): Record<string, string>;
+}
 
 /** What `/healthz` tells. */
 export interface Health {
@@ -16,33 +34,72 @@ export interface Health {
   readonly stunAnswers: number;
 }
 
-/** What the answers depend on. */
-export interface Site {
-  /** Whether the client came by TLS. */
-  readonly secure: boolean;
-  readonly health: Health;
-  /** Answers `/ice`, where that is on. */
-  readonly ice?: (request: Request, url: URL) => Response;
+const METHODS = "GET, HEAD, OPTIONS";
+
+/** Rows by their path, and a page for every path that there isn't. */
+export class Site {
+  readonly #rows: ReadonlyMap<string, Row>;
+  readonly #version: string;
+
+  constructor(rows: Iterable<readonly [string, Row]>, version: string) {
+    this.#rows = new Map(rows);
+    this.#version = version;
+  }
+
+  answer(visit: Visit): Response {
+    const { request: { method }, url } = visit;
+    const row = this.#rows.get(url.pathname);
+    if (row === undefined) return content(404, "text/html; charset=utf-8", notFoundPage(this.#version));
+    switch (method) {
+      case "GET":
+      case "HEAD":
+        return row.answer(visit);
+      case "OPTIONS":
+        return new Response(null, { status: 204, headers: { allow: METHODS, ...row.preflight?.(visit) } });
+      default:
+        return refusal(405, `${method} is not possible here.`, { allow: METHODS });
+    }
+  }
 }
 
-/** The page at `/`, the health at `/healthz`, ICE servers at `/ice`, a 404 page for the rest. */
-export function respond(request: Request, { secure, health, ice }: Site): Response {
-  // The runtime makes the URL from the Host header as it came.
-  if (!URL.canParse(request.url)) return refusal(400, "The header Host is not one.");
-  const url = new URL(request.url);
-  if (url.pathname === "/ice" && ice) return ice(request, url);
-  switch (url.pathname) {
-    case "/":
-      return ifRead(request, () => {
-        const page = startPage(`${secure ? "wss" : "ws"}://${url.host}`, health.version);
-        return content(200, "text/html; charset=utf-8", page);
-      });
-    case "/healthz":
-      return ifRead(request, () => {
-        const status = health.status === "ok" ? 200 : 503;
-        return content(status, "application/json", JSON.stringify(health) + "\n");
-      });
-    default:
-      return content(404, "text/html; charset=utf-8", notFoundPage(health.version));
-  }
+/** The page at `/`. */
+export function pageRow(version: string): Row {
+  return {
+    answer: ({ url, secure }) =>
+      content(200, "text/html; charset=utf-8", startPage(`${secure ? "wss" : "ws"}://${url.host}`, version)),
+  };
+}
+
+/** The health at `/healthz`: 200, or 503 where the server is about to stop. */
+export function healthRow(health: () => Health): Row {
+  return {
+    answer() {
+      const now = health();
+      return content(now.status === "ok" ? 200 : 503, "application/json", JSON.stringify(now) + "\n");
+    },
+  };
+}
+
+/** A text that is the same for everybody, with an ETag; pages of any site may read it. */
+export async function assetRow(type: string, text: string): Promise<Row> {
+  const bytes = new TextEncoder().encode(text);
+  const digest = await crypto.subtle.digest("SHA-256", bytes);
+  const etag = new Uint8Array(digest).toBase64({ alphabet: "base64url", omitPadding: true }).slice(0, 22);
+  const cors = { "access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin" };
+  const headers = {
+    ...cors,
+    // Weak, since the runtime may compress what it sends. Asked for anew each time: the server may be a newer one.
+    etag: `W/"${etag}"`,
+    "cache-control": "no-cache",
+    vary: "accept-encoding",
+  };
+  return {
+    answer({ request }) {
+      if (request.headers.get("if-none-match")?.includes(etag)) {
+        return new Response(null, { status: 304, headers });
+      }
+      return content(200, type, text, headers);
+    },
+    preflight: () => ({ ...cors, "access-control-allow-methods": METHODS }),
+  };
 }

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../kit/assert.ts";
 import { parse } from "../../lib/config/command_line.ts";
 import { VERSION } from "../../lib/config/options.ts";
+import { assetRow } from "../../lib/http/site.ts";
 import { RawClient } from "../kit/raw_client.ts";
 import { testServer } from "../kit/server.ts";
 
@@ -59,9 +60,9 @@ Deno.test("HEAD is answered as GET, but for the body; other methods are not poss
     assertEquals((await head.arrayBuffer()).byteLength, 0);
   }
   for (const path of ["/", "/healthz"]) {
-    for (const method of ["POST", "PUT", "DELETE", "OPTIONS"]) {
+    for (const method of ["POST", "PUT", "DELETE"]) {
       const response = await fetch(server.httpUrl + path, { method });
-      assertEquals([response.status, response.headers.get("allow")], [405, "GET, HEAD"]);
+      assertEquals([response.status, response.headers.get("allow")], [405, "GET, HEAD, OPTIONS"]);
       await response.body?.cancel();
     }
   }
@@ -83,6 +84,53 @@ Deno.test("every answer has the security headers, a refusal too", async () => {
   }
   const refusal = await ask(server.port, "GET / HTTP/1.1", { Origin: "https://evil.example" });
   assertMatch(refusal, /^HTTP\/1.1 403[^]*x-content-type-options: nosniff/);
+});
+
+Deno.test("OPTIONS, by which proxies look whether a server is there, is answered on every known path", async () => {
+  await using server = testServer();
+  for (const [path, status] of [["/", 204], ["/healthz", 204], ["/nowhere", 404]] as const) {
+    const response = await fetch(server.httpUrl + path, { method: "OPTIONS" });
+    assertEquals(response.status, status);
+    await response.body?.cancel();
+  }
+});
+
+Deno.test("a Host header that is none, or longer than a name can be, is refused and does not come back", async () => {
+  await using server = testServer();
+  const name = "a".repeat(60) + ".";
+  for (const host of ['"><b>', "a".repeat(254) + ":3903", name.repeat(1000)]) {
+    for (const head of ["GET / HTTP/1.1", "GET /healthz HTTP/1.1"]) {
+      const answer = await ask(server.port, head, { Host: host });
+      assertMatch(answer, /^HTTP\/1.1 400/);
+      assert(answer.length < 1000);
+      using plain = await RawClient.open(server.port, "no handshake");
+      await plain.write(new TextEncoder().encode(`${head}\r\nHost: ${host}\r\n\r\n`));
+      assertMatch((await plain.readResponse()).head, /^HTTP\/1.1 400/);
+    }
+  }
+  assertMatch(
+    await ask(server.port, "GET / HTTP/1.1", { Host: name.repeat(4) + "example:3903" }),
+    /^HTTP\/1.1 101/,
+  );
+});
+
+Deno.test("an asset has an ETag by which it need not be sent again, and pages of any site may read it", async () => {
+  const row = await assetRow("text/javascript; charset=utf-8", "export {};");
+  const visit = (headers: HeadersInit = {}) => {
+    const request = new Request("http://x/client.js", { headers });
+    return { request, url: new URL(request.url), client: "192.0.2.1", secure: false };
+  };
+  const first = row.answer(visit());
+  const etag = first.headers.get("etag")!;
+  assertEquals([first.status, await first.text()], [200, "export {};"]);
+  assertEquals(first.headers.get("access-control-allow-origin"), "*");
+  const again = row.answer(visit({ "if-none-match": etag }));
+  assertEquals([again.status, again.headers.get("etag"), await again.text()], [304, etag, ""]);
+  assertEquals(row.answer(visit({ "if-none-match": 'W/"other"' })).status, 200);
+  assertEquals(
+    (await assetRow("text/plain", "another")).answer(visit({ "if-none-match": etag })).status,
+    200,
+  );
 });
 
 Deno.test("a bad handshake is answered with what is wrong with it", async () => {
