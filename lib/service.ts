@@ -1,9 +1,16 @@
 /** All that a running server is, but for its sockets on the network. */
 
 import { Admission } from "./limits/admission.ts";
-import { cameByTls, clientAddress, clientKey, isUntrustedProxy } from "./http/client_address.ts";
+import { Source } from "./limits/source.ts";
+import { cameByTls, clientAddress, isUntrustedProxy } from "./http/client_address.ts";
 import { type Config, VERSION } from "./config/options.ts";
-import { admissionFault, chooseSubprotocol, handshakeFault, wantsWebSocket } from "./http/handshake.ts";
+import {
+  admissionFault,
+  chooseSubprotocol,
+  type HandshakeFault,
+  handshakeFault,
+  wantsWebSocket,
+} from "./http/handshake.ts";
 import { requestedUrl } from "./http/host.ts";
 import { iceRow } from "./http/ice_endpoint.ts";
 import { refusal } from "./http/responses.ts";
@@ -73,7 +80,8 @@ export class Service {
       links: this.#links,
       now,
       ice: ({ hostname }, ident) => this.#ice.servers(hostname, ident),
-      onClosed: ({ key }) => this.#admission.release(key),
+      takeIce: ({ account }) => this.#ice.take(account.source),
+      onClosed: ({ account }) => this.#admission.release(account),
     });
     this.#site = new Site(this.#rows(), VERSION);
     this.#logTallies = setInterval(() => {
@@ -107,7 +115,7 @@ export class Service {
     const url = requestedUrl(request);
     if (typeof url === "string") return refusal(400, url);
     this.#noticeProxy(connection, headers);
-    const client = clientAddress(connection, headers, trustProxy);
+    const client = Source.of(clientAddress(connection, headers, trustProxy));
     if (wantsWebSocket(request)) return this.#admit(request, client, url.hostname);
     const secure = tls || cameByTls(connection, headers, trustProxy);
     return this.#site.answer({ request, url, client, secure });
@@ -159,19 +167,18 @@ export class Service {
     this.#log.info("stopped");
   }
 
-  #admit(request: Request, client: string, hostname: string): Response | Grant {
-    const key = clientKey(client);
-    const fault = handshakeFault(request, this.#config.allowOrigin, this.#hub.draining) ??
-      admissionFault(this.#admission, key);
+  #admit(request: Request, client: Source, hostname: string): Response | Grant {
+    const fault = handshakeFault(request, this.#config.allowOrigin, this.#hub.draining);
     if (fault) {
-      this.#refusals.count(fault.code);
       if (fault.code === "origin") this.#nameOrigin(request.headers.get("origin")!);
-      return refusal(fault.status, fault.sentence, fault.headers);
+      return this.#refuse(fault);
     }
+    const account = this.#admission.admit(client);
+    if (typeof account === "string") return this.#refuse(admissionFault(account));
     const { version, protocol } = chooseSubprotocol(request.headers.get("sec-websocket-protocol"));
     return {
       protocol,
-      accept: (socket) => this.#hub.accept({ socket, version, key, hostname }),
+      accept: (socket) => this.#hub.accept({ socket, version, account, hostname }),
     };
   }
 
@@ -185,6 +192,11 @@ export class Service {
         origin: origin.slice(0, MAX_ORIGIN_LENGTH),
       },
     );
+  }
+
+  #refuse({ code, status, sentence, headers }: HandshakeFault): Response {
+    this.#refusals.count(code);
+    return refusal(status, sentence, headers);
   }
 
   #noticeProxy(connection: string, headers: Headers): void {

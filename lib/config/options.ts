@@ -207,6 +207,20 @@ export const OPTIONS = {
     default: 128,
     read: wholeNumber(1, MAX_COUNT),
   }),
+  "site-share": option({
+    env: "SIGNAL_SITE_SHARE",
+    value: "PERCENT",
+    help: "what one IPv6 /56 may have of all sockets and rooms, if that is more than one client may",
+    default: 10,
+    read: positiveNumber(100),
+  }),
+  "network-share": option({
+    env: "SIGNAL_NETWORK_SHARE",
+    value: "PERCENT",
+    help: "the same for one IPv6 /48 or IPv4 /24; private and loopback addresses are not bound by shares",
+    default: 25,
+    read: positiveNumber(100),
+  }),
   "connect-rate": option({
     env: "SIGNAL_CONNECT_RATE",
     value: "NUMBER",
@@ -228,6 +242,13 @@ export const OPTIONS = {
     default: 10_000,
     read: wholeNumber(1, MAX_COUNT),
   }),
+  "max-rooms-per-client": option({
+    env: "SIGNAL_MAX_ROOMS_PER_CLIENT",
+    value: "NUMBER",
+    help: "rooms of one client address: those in which it has been longer than all others",
+    default: 256,
+    read: wholeNumber(1, MAX_COUNT),
+  }),
   "max-room-peers": option({
     env: "SIGNAL_MAX_ROOM_PEERS",
     value: "NUMBER",
@@ -240,6 +261,13 @@ export const OPTIONS = {
     value: "NUMBER",
     help: "addresses (an ident in a room) of one socket",
     default: 64,
+    read: wholeNumber(1, MAX_COUNT),
+  }),
+  "max-addresses-per-client": option({
+    env: "SIGNAL_MAX_ADDRESSES_PER_CLIENT",
+    value: "NUMBER",
+    help: "addresses of all sockets of one client address",
+    default: 1024,
     read: wholeNumber(1, MAX_COUNT),
   }),
   "max-message-bytes": option({
@@ -287,14 +315,14 @@ export const OPTIONS = {
   "ice-rate": option({
     env: "SIGNAL_ICE_RATE",
     value: "NUMBER",
-    help: "requests for GET /ice of one client address per second, in the long run",
+    help: "answers to GET /ice and to the call ice, to one client address per second, in the long run",
     default: 1,
     read: positiveNumber(MAX_RATE),
   }),
   "ice-burst": option({
     env: "SIGNAL_ICE_BURST",
     value: "NUMBER",
-    help: "requests for GET /ice of one client address that may come at once",
+    help: "answers to GET /ice and to the call ice, to one client address, at once",
     default: 20,
     read: wholeNumber(1, MAX_COUNT),
   }),

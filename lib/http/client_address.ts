@@ -35,13 +35,6 @@ export function clientAddress(connection: string, headers: Headers, trusted: Tru
   return client;
 }
 
-/** What the limits per client count by: an IPv4 address, or the /64 that one IPv6 subscriber has to himself. */
-export function clientKey(address: string): string {
-  const ip = parseAddress(address);
-  if (ip === undefined || ip.kind() === "ipv4") return ip?.toString() ?? address;
-  return (ip as ipaddr.IPv6).parts.slice(0, 4).map((part) => part.toString(16)).join(":") + "::/64";
-}
-
 /** IPv6 forms of IPv4 addresses become IPv4; a zone (`fe80::1%eth0`) is dropped. */
 function parseAddress(text: string): Ip | undefined {
   const bare = text.replace(/%.*$/, "");

@@ -1,6 +1,6 @@
 /** What a client may get wrong before it has a WebSocket, and how it says which version it speaks. */
 
-import type { Admission, AdmissionRefusal } from "../limits/admission.ts";
+import type { AdmissionRefusal } from "../limits/admission.ts";
 import { type Version, VERSION_3 } from "../protocol/codec.ts";
 import { isAllowedOrigin } from "./origin.ts";
 
@@ -74,17 +74,22 @@ const ADMISSION_FAULTS: Record<AdmissionRefusal, Omit<HandshakeFault, "code">> =
     sentence: "Your address has as many sockets as the server allows.",
     headers: { "retry-after": "30" },
   },
+  "network-full": {
+    status: 429,
+    sentence:
+      "Your network (IPv6: the /56 or /48 around your address, IPv4: the /24) has its share of the sockets.",
+    headers: { "retry-after": "30" },
+  },
   "connect-rate": {
     status: 429,
-    sentence: "Your address opens sockets too fast.",
+    sentence: "Your address or network opens sockets too fast.",
     headers: { "retry-after": "1" },
   },
 };
 
-/** Takes a place for a socket of `client`, or says why there is none. */
-export function admissionFault(admission: Admission, client: string): HandshakeFault | undefined {
-  const code = admission.admit(client);
-  return code && { code, ...ADMISSION_FAULTS[code] };
+/** What a client is told that was not admitted. */
+export function admissionFault(code: AdmissionRefusal): HandshakeFault {
+  return { code, ...ADMISSION_FAULTS[code] };
 }
 
 /**

@@ -1,6 +1,7 @@
 /** `GET /ice`: ICE servers for clients of version 2, which has no word for them. */
 
 import type { IceServers } from "../protocol/ice_servers.ts";
+import type { Source } from "../limits/source.ts";
 import { isAllowedOrigin } from "./origin.ts";
 import { content, refusal } from "./responses.ts";
 import type { Row, Visit } from "./site.ts";
@@ -9,8 +10,8 @@ import type { Row, Visit } from "./site.ts";
 export interface IceEndpoint {
   /** See `isAllowedOrigin`. */
   readonly origins: readonly string[];
-  /** Whether the client at this address may have one more answer. */
-  take(client: string): boolean;
+  /** Whether the client may have one more answer. */
+  take(client: Source): boolean;
   /** For a client that came by the host. */
   servers(hostname: string): IceServers;
 }

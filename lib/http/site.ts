@@ -1,5 +1,6 @@
 /** Answers to requests that don't ask for a WebSocket: a table from path to answer, made once. */
 
+import type { Source } from "../limits/source.ts";
 import { notFoundPage, startPage } from "./page.ts";
 import { content, refusal } from "./responses.ts";
 
@@ -7,8 +8,7 @@ import { content, refusal } from "./responses.ts";
 export interface Visit {
   readonly request: Request;
   readonly url: URL;
-  /** The client's address. */
-  readonly client: string;
+  readonly client: Source;
   /** Whether the client came by TLS. */
   readonly secure: boolean;
 }

@@ -2,15 +2,15 @@
 
 import type { Log } from "../runtime/log.ts";
 import { listenOn } from "../runtime/process.ts";
-import { SourceRates } from "../limits/source_rates.ts";
+import { type ClientLimits, clientRates, networkFactors } from "../limits/limits.ts";
+import type { Source } from "../limits/source.ts";
 import { serversFor } from "./servers.ts";
-import { listenStun, STUN_LIMITS, type StunServer } from "./stun_server.ts";
-import { parseAddress } from "./stun.ts";
+import { listenStun, type StunServer } from "./stun_server.ts";
 import type { IceServers } from "../protocol/ice_servers.ts";
 import { turnIssuer } from "./turn.ts";
 
 /** Which STUN ports to open, and what to tell clients. */
-export interface IceOptions {
+export interface IceOptions extends ClientLimits {
   /** The address of the HTTP server, and STUN's own where there is no `stunHost`. */
   readonly host: string;
   readonly stunHost?: string;
@@ -24,7 +24,7 @@ export interface IceOptions {
   /** Seconds. */
   readonly turnTtl: number;
   readonly iceEndpoint: "auto" | "on" | "off";
-  /** Answers of `GET /ice` to one client, per second and at once. */
+  /** Answers of `GET /ice` and to the call `ice`, to one client, per second and at once. */
   readonly iceRate: number;
   readonly iceBurst: number;
   /** See `StunLimits`. */
@@ -53,8 +53,8 @@ export interface IceService {
   servers(host: string, ident: string): IceServers;
   /** Whether `GET /ice` is on. */
   readonly endpoint: boolean;
-  /** Whether the client at this address may have one more answer of `GET /ice`. */
-  take(address: string): boolean;
+  /** Whether the client may have fresh credentials once more, by `GET /ice` or by the call `ice`. */
+  take(source: Source): boolean;
   close(): void;
 }
 
@@ -76,20 +76,13 @@ export function openIce(options: IceOptions, { port, turnSecret, log, now }: Ice
     turn,
     turnTtlSeconds: options.turnTtl,
   };
-  const rates = new SourceRates({
-    ratePerSource: options.iceRate,
-    burst: options.iceBurst,
-    maxSources: STUN_LIMITS.maxSources,
-  });
+  const rates = clientRates(options, options.iceRate, options.iceBurst);
   return {
     stunPorts,
     stunAnswers: () => servers.reduce((sum, { counts }) => sum + counts.answered, 0),
     servers: (host, ident) => serversFor(sources, host, ident),
     endpoint: options.iceEndpoint === "on" || (options.iceEndpoint === "auto" && turn !== undefined),
-    take(address) {
-      const bytes = parseAddress(address);
-      return bytes !== undefined && rates.take(bytes, now());
-    },
+    take: (source) => rates.take(source, now()),
     close: () => servers.forEach((server) => server.close()),
   };
 }
@@ -104,7 +97,7 @@ function openStun(options: IceOptions, port: number, log: Log, now: () => number
         onError: (error) => log.warn("STUN: {error}", { error: String(error) }),
         ratePerSource: options.stunRate,
         burst: options.stunBurst,
-        maxSources: STUN_LIMITS.maxSources,
+        networks: networkFactors(options),
         ratePerServer: options.stunTotalRate,
       }));
     const { hostname, port: stunPort } = server;

@@ -7,16 +7,13 @@
  * @module
  */
 
+import { Source } from "../limits/source.ts";
 import { type SourceLimits, SourceRates } from "../limits/source_rates.ts";
 import { ANSWER_GROWTH_BYTES, answerBinding, decodeStun, parseAddress } from "./stun.ts";
 
 /** What a STUN server spends on one source and in all. */
-export interface StunLimits extends SourceLimits {
-  /**
-   * Datagrams read per second, of whatever kind. What comes beyond stays in the kernel's queue, or is lost there.
-   * A source is forgotten once its burst is whole again, so `maxSources` of `ratePerServer / ratePerSource` are
-   * enough, with some to spare, whatever sources are forged.
-   */
+export interface StunLimits extends Omit<SourceLimits, "maxSources"> {
+  /** Datagrams read per second, of whatever kind. What comes beyond stays in the kernel's queue, or is lost there. */
   ratePerServer: number;
 }
 
@@ -24,7 +21,7 @@ export const STUN_LIMITS: Readonly<StunLimits> = {
   // Many peers may sit behind one address, and each asks a few times for each connection that it makes.
   ratePerSource: 50,
   burst: 500,
-  maxSources: 4096,
+  networks: { site: 8, network: 20 },
   ratePerServer: 20_000,
 };
 
@@ -66,6 +63,12 @@ const PAUSE_MS = 10;
 const REPORT_MS = 1000;
 
 /**
+ * Who was answered once is whole again after `1 / ratePerSource` seconds: so many times more sources are remembered
+ * than can be in debt for one answer, whatever sources are forged.
+ */
+const SPARE_SOURCES = 8;
+
+/**
  * Answers Binding requests on a UDP port until closed.
  *
  * @throws {Deno.errors.AddrInUse} where the port is taken
@@ -81,7 +84,8 @@ export function listenStun(options: StunOptions): StunServer {
   const socket = Deno.listenDatagram({ transport: "udp", hostname, port });
   const bound = socket.addr as Deno.NetAddr;
   const counts: StunCounts = { answered: 0, ignored: 0, limited: 0, errors: 0, pauses: 0 };
-  const sources = new SourceRates(limits);
+  const maxSources = SPARE_SOURCES * limits.ratePerServer / limits.ratePerSource;
+  const sources = new SourceRates({ ...limits, maxSources });
   const input = new Uint8Array(BUFFER_BYTES);
   const output = new Uint8Array(BUFFER_BYTES + ANSWER_GROWTH_BYTES);
   const costMs = 1000 / limits.ratePerServer;
@@ -112,7 +116,7 @@ export function listenStun(options: StunOptions): StunServer {
     if (address === undefined || from.port === 0) return drop("ignored");
     const length = answerBinding(message, { address, port: from.port }, output);
     if (length === 0) return drop("ignored");
-    return sources.take(address, now()) ? length : drop("limited");
+    return sources.take(new Source(address), now()) ? length : drop("limited");
   }
 
   async function serve(): Promise<void> {

@@ -1,6 +1,9 @@
 /** Bounds that protect the server and its users from a client that does too much of something. */
 
-/** All limits that bind one socket. Their defaults stand in the table of options. */
+import type { HoldingLimits } from "./accounts.ts";
+import { type NetworkFactors, SourceRates } from "./source_rates.ts";
+
+/** What binds one socket. Their defaults stand in the table of options. */
 export interface SocketLimits {
   /** Largest message in bytes; a larger one closes the socket (1009). */
   readonly maxMessageBytes: number;
@@ -24,4 +27,65 @@ export interface RoomLimits {
   readonly maxAddresses: number;
   /** Rooms in all. */
   readonly maxRooms: number;
+}
+
+/** What binds a client, all its sockets together, and the networks that it is a part of: see `Source`. */
+export interface ClientLimits {
+  /** Sockets in all. */
+  readonly maxSockets: number;
+  /** Sockets of one client. */
+  readonly maxSocketsPerClient: number;
+  /** New sockets of one client per second, in the long run. */
+  readonly connectRate: number;
+  /** New sockets of one client that may come at once after a pause. */
+  readonly connectBurst: number;
+  /** Rooms in all. */
+  readonly maxRooms: number;
+  /** Rooms of one client. */
+  readonly maxRoomsPerClient: number;
+  /** Addresses of one client. */
+  readonly maxAddressesPerClient: number;
+  /** What one IPv6 /56 may have of all sockets and rooms, in percent. */
+  readonly siteShare: number;
+  /** What one IPv6 /48 or IPv4 /24 may have of all sockets and rooms, in percent. */
+  readonly networkShare: number;
+}
+
+/**
+ * What clients and networks may hold. A network may have its share of the whole, and never less than one client;
+ * of addresses, and of anything per second, as many times a client's as it may have a client's sockets.
+ */
+export function holdingLimits(limits: ClientLimits): HoldingLimits {
+  const { maxSockets, maxRooms, maxSocketsPerClient, maxRoomsPerClient, maxAddressesPerClient } = limits;
+  const shareOf = (whole: number, percent: number, client: number) =>
+    Math.max(client, Math.floor(whole * percent / 100));
+  const network = (percent: number) => {
+    const sockets = shareOf(maxSockets, percent, maxSocketsPerClient);
+    return {
+      sockets,
+      rooms: shareOf(maxRooms, percent, maxRoomsPerClient),
+      addresses: maxAddressesPerClient * (sockets / maxSocketsPerClient),
+    };
+  };
+  return {
+    client: {
+      sockets: maxSocketsPerClient,
+      rooms: maxRoomsPerClient,
+      addresses: maxAddressesPerClient,
+    },
+    site: network(limits.siteShare),
+    network: network(limits.networkShare),
+  };
+}
+
+/** How many times one client's rates a network gets: as many as it may have a client's sockets. */
+export function networkFactors(limits: ClientLimits): NetworkFactors {
+  const { client, site, network } = holdingLimits(limits);
+  return { site: site.sockets / client.sockets, network: network.sockets / client.sockets };
+}
+
+/** A rate of each client, and of the networks. `rate` is per second, in the long run; `burst` may come at once. */
+export function clientRates(limits: ClientLimits, rate: number, burst: number): SourceRates {
+  const { maxSockets: maxSources } = limits;
+  return new SourceRates({ ratePerSource: rate, burst, networks: networkFactors(limits), maxSources });
 }

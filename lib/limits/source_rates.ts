@@ -1,76 +1,122 @@
-/** How much of something each source on the network gets, in memory that never grows. */
+/** How much of something each client and each network gets, in memory that never grows. */
+
+import type { Source, Tier } from "./source.ts";
+
+/** How many times as much as one client a whole network gets. */
+export type NetworkFactors = Readonly<Record<Exclude<Tier, "client">, number>>;
 
 export interface SourceLimits {
-  /** Per second, in the long run, for one source: an IPv4 address or an IPv6 /64. */
-  ratePerSource: number;
-  /** What a source may get at once after a rest. */
-  burst: number;
-  /** Sources remembered at a time; rounded up to a power of two. */
-  maxSources: number;
+  /** Per second, in the long run, for one client. */
+  readonly ratePerSource: number;
+  /** What a client may get at once after a rest. */
+  readonly burst: number;
+  readonly networks: NetworkFactors;
+  /** About as many clients as are busy at a time; rounded up to a power of two, within `PLACES`. */
+  readonly maxSources: number;
+}
+
+/** Sources that a table remembers, whatever the options. One takes 16 bytes. */
+const PLACES = { least: 1024, most: 65_536 };
+
+/** There are fewer networks than clients. */
+const NETWORKS_PER_SOURCE = 1 / 4;
+
+/** Rates of clients and of the networks around them. What is refused counts nowhere. */
+export class SourceRates {
+  readonly #tables: Readonly<Record<Tier, RateTable>>;
+
+  constructor({ ratePerSource, burst, networks, maxSources }: SourceLimits) {
+    const table = (factor: number, size: number) =>
+      new RateTable(factor * ratePerSource, factor * burst, size);
+    this.#tables = {
+      client: table(1, maxSources),
+      site: table(networks.site, maxSources * NETWORKS_PER_SOURCE),
+      network: table(networks.network, maxSources * NETWORKS_PER_SOURCE),
+    };
+  }
+
+  /** True, and counted, where the client and its networks may have one more, or `cost` more and be in debt for it. */
+  take(source: Source, nowMs: number, cost = 1): boolean {
+    if (!this.allows(source, nowMs)) return false;
+    this.charge(source, nowMs, cost);
+    return true;
+  }
+
+  /** Whether `take` would be granted. */
+  allows({ high, low, parts }: Source, nowMs: number): boolean {
+    for (const { tier, mask } of parts) {
+      if (!this.#tables[tier].allows(high, (low & mask) >>> 0, nowMs)) return false;
+    }
+    return true;
+  }
+
+  /** Counts what can't be refused, or is known only afterwards. */
+  charge({ high, low, parts }: Source, nowMs: number, cost: number): void {
+    for (const { tier, mask } of parts) this.#tables[tier].charge(high, (low & mask) >>> 0, nowMs, cost);
+  }
 }
 
 const WAYS = 8;
 
 /**
- * Rates of sources in a table that never grows and is never swept: for each source the time at which its burst is
- * whole again ("theoretical arrival time" of the generic cell rate algorithm). Once that is past, the entry says
- * nothing any more and is anybody's. A source that finds the eight places open to it all in use is refused: to
- * forget one of them instead would let forged sources wipe out a victim's count.
+ * Rates in a table that never grows and is never swept: for each source the time at which its burst is whole again
+ * ("theoretical arrival time" of the generic cell rate algorithm).
+ *
+ * A source has eight places open to it. Where it stands in none of them, it takes that of the one which is whole
+ * the soonest, so that a newcomer is never refused for want of a place. To be forgotten while in debt, a source
+ * must share its places with eight others, and nobody outside knows which do, that have spent more than itself:
+ * whoever wants to wipe out a debt, his own or another's, pays more than it comes to. Only who has hardly spent
+ * anything is forgotten easily, and there it matters least.
  */
-export class SourceRates {
+class RateTable {
   readonly #intervalMs: number;
   readonly #toleranceMs: number;
   readonly #high: Uint32Array;
   readonly #low: Uint32Array;
   readonly #wholeAt: Float64Array;
-  /** So that nobody outside knows which sources share their places. */
   readonly #seed = crypto.getRandomValues(new Uint32Array(2));
 
-  constructor({ ratePerSource, burst, maxSources }: SourceLimits) {
-    const size = 2 ** Math.ceil(Math.log2(Math.max(maxSources, WAYS)));
-    this.#intervalMs = 1000 / ratePerSource;
+  constructor(rate: number, burst: number, places: number) {
+    const size = 2 ** Math.ceil(Math.log2(Math.min(Math.max(places, PLACES.least), PLACES.most)));
+    this.#intervalMs = 1000 / rate;
     this.#toleranceMs = (burst - 1) * this.#intervalMs;
     this.#high = new Uint32Array(size);
     this.#low = new Uint32Array(size);
-    this.#wholeAt = new Float64Array(size).fill(-Infinity);
+    this.#wholeAt = new Float64Array(size);
   }
 
-  /**
-   * True, and counted, where the source may have one more answer.
-   *
-   * @param address 4 or 16 bytes; of an IPv6 address the first 8 count, since a client owns a whole /64
-   */
-  take(address: Uint8Array, nowMs: number): boolean {
-    // An IPv4 address stands where the prefix 0:0:…/64 would, which nobody has.
-    const high = address.length === 4 ? 0 : word(address, 0);
-    const low = word(address, address.length === 4 ? 0 : 4);
-    const first = this.#placeOf(high, low);
-    let free = -1;
-    for (let i = first; i < first + WAYS; i++) {
-      if (this.#wholeAt[i]! <= nowMs) {
-        if (free < 0) free = i;
-      } else if (this.#high[i] === high && this.#low[i] === low) {
-        if (this.#wholeAt[i]! - nowMs > this.#toleranceMs) return false;
-        this.#wholeAt[i]! += this.#intervalMs;
-        return true;
-      }
+  allows(high: number, low: number, nowMs: number): boolean {
+    const place = this.#find(high, low);
+    return place < 0 || this.#wholeAt[place]! - nowMs <= this.#toleranceMs;
+  }
+
+  charge(high: number, low: number, nowMs: number, cost: number): void {
+    let place = this.#find(high, low);
+    if (place < 0) {
+      place = ~place;
+      this.#high[place] = high;
+      this.#low[place] = low;
+      this.#wholeAt[place] = nowMs;
     }
-    if (free < 0) return false;
-    this.#high[free] = high;
-    this.#low[free] = low;
-    this.#wholeAt[free] = nowMs + this.#intervalMs;
-    return true;
+    this.#wholeAt[place] = Math.max(nowMs, this.#wholeAt[place]!) + cost * this.#intervalMs;
   }
 
-  #placeOf(high: number, low: number): number {
+  /** Where the source stands; or, as `~place`, where it is to stand. */
+  #find(high: number, low: number): number {
+    const first = this.#firstPlace(high, low);
+    let soonest = first;
+    for (let place = first; place < first + WAYS; place++) {
+      if (this.#high[place] === high && this.#low[place] === low) return place;
+      if (this.#wholeAt[place]! < this.#wholeAt[soonest]!) soonest = place;
+    }
+    return ~soonest;
+  }
+
+  #firstPlace(high: number, low: number): number {
     let hash = Math.imul(high ^ this.#seed[0]!, 0x9e3779b1);
     hash = Math.imul(hash ^ hash >>> 15 ^ low, 0x85ebca6b);
     hash = Math.imul(hash ^ hash >>> 13 ^ this.#seed[1]!, 0xc2b2ae35);
     hash ^= hash >>> 16;
     return (hash & (this.#wholeAt.length / WAYS - 1)) * WAYS;
   }
-}
-
-function word(bytes: Uint8Array, at: number): number {
-  return (bytes[at]! << 24 | bytes[at + 1]! << 16 | bytes[at + 2]! << 8 | bytes[at + 3]!) >>> 0;
 }

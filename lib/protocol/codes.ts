@@ -28,12 +28,15 @@ export const ErrorText = {
     "A room is a string of 1 to 256 characters, without control characters or half surrogate pairs.",
   "ident-taken": "The ident is taken in this room.",
   "room-full": "The room has as many peers as the server allows.",
-  "too-many-addresses": "This socket holds as many addresses as the server allows.",
+  "too-many-addresses":
+    "This socket, or all of its network address, holds as many addresses as the server allows.",
   "not-a-member": "This socket does not hold the address that it speaks for.",
   "no-such-peer": "Nobody in the room holds the address that is spoken to.",
   "too-large": "The message is larger than the server allows. The socket is closed.",
-  "rate-limited": "Too many calls in too short a time; this one was passed over.",
-  "unavailable": "The server has as many rooms as it allows.",
+  "rate-limited":
+    "Too many calls in too short a time, of this socket or its network address; this one was passed over.",
+  "unavailable":
+    "There are as many rooms as the server allows, in all or to the network address of this socket.",
 } as const;
 
 /** Stable: programs compare it. */

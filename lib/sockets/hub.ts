@@ -10,9 +10,12 @@ import { MemoryStore } from "../rooms/memory.ts";
 import { type Client, Session, type SessionContext } from "./session.ts";
 import type { Tally } from "../runtime/tally.ts";
 
+/** See `TOLD`. */
+type ToldLimits = Readonly<Record<typeof TOLD[number], number>>;
+
 /** What a hub is made with. */
 export interface HubOptions {
-  readonly limits: RoomLimits & SocketLimits;
+  readonly limits: RoomLimits & SocketLimits & ToldLimits;
   /** Told in `welcome`; see `Welcome`. */
   readonly server: string;
   readonly keepalive: number;
@@ -23,6 +26,7 @@ export interface HubOptions {
   readonly now: () => number;
   /** ICE servers for a client; see `SessionContext`. */
   readonly ice: (client: Client, ident: string) => IceServers;
+  readonly takeIce: (client: Client) => boolean;
   /** Called once for each client, when its socket is closed for good. */
   readonly onClosed: (client: Client) => void;
 }
@@ -44,7 +48,7 @@ export class Hub {
   readonly #emptied = Promise.withResolvers<void>();
   #draining = false;
 
-  constructor({ limits, server, keepalive, log, refusals, links, now, ice, onClosed }: HubOptions) {
+  constructor({ limits, server, keepalive, log, refusals, links, now, ice, takeIce, onClosed }: HubOptions) {
     const rooms = new MemoryStore<Session>(Session.roomEvents, limits);
     const welcome = {
       version: 3,
@@ -67,6 +71,7 @@ export class Hub {
         }
       },
       ice,
+      takeIce,
       onClosed: (session, client) => {
         this.#sessions.delete(session);
         onClosed(client);
@@ -114,7 +119,7 @@ export class Hub {
   }
 }
 
-/** The limits that bind a client itself, of which `welcome` tells it. */
+/** The limits that bind a client itself, of which `welcome` tells it. Its networks' are no use to it. */
 const TOLD = [
   "maxMessageBytes",
   "maxQueueBytes",
@@ -124,18 +129,25 @@ const TOLD = [
   "joinBurst",
   "maxRoomPeers",
   "maxAddresses",
+  "maxAddressesPerClient",
+  "maxRoomsPerClient",
+  "maxSocketsPerClient",
+  "connectRate",
+  "connectBurst",
+  "iceRate",
+  "iceBurst",
 ] as const;
 
-function clientLimits(limits: RoomLimits & SocketLimits): Record<string, number> {
+function clientLimits(limits: ToldLimits): Record<string, number> {
   return Object.fromEntries(TOLD.map((name) => [name, limits[name]]));
 }
 
 /** What the log says of a refused call: who, what and why, and nothing of its data. */
-function describe({ key, version }: Client, { code, call, about }: Refusal): LogFields {
+function describe({ account, version }: Client, { code, call, about }: Refusal): LogFields {
   // The name of a call that there isn't may be anything.
   const name = code === "bad-call" ? undefined : call;
   const what = [name ?? "a message", ...about.map((part) => JSON.stringify(part.slice(0, MAX_ECHO)))].join(
     " ",
   );
-  return { code, what, client: key, version };
+  return { code, what, client: String(account.source), version };
 }

@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import { CloseCode, type GoneReason } from "../protocol/codes.ts";
 import type { IceServers } from "../protocol/ice_servers.ts";
+import type { Account } from "../limits/accounts.ts";
 import type { SocketLimits } from "../limits/limits.ts";
 import { TokenBucket } from "../limits/token_bucket.ts";
 import type { Log } from "../runtime/log.ts";
@@ -48,6 +49,8 @@ export interface SessionContext {
   readonly now: () => number;
   /** ICE servers for a client, with fresh credentials; `ident` tells them from others'. */
   readonly ice: (client: Client, ident: string) => IceServers;
+  /** Whether a client may have such credentials once more, by the call `ice`. */
+  readonly takeIce: (client: Client) => boolean;
   /** Called once for each session, when its socket is closed for good. */
   readonly onClosed: (session: Session, client: Client) => void;
 }
@@ -56,8 +59,8 @@ export interface SessionContext {
 export interface Client {
   readonly socket: WebSocket;
   readonly version: Version;
-  /** What the limits per client count by. */
-  readonly key: string;
+  /** Shared by all sockets of this client. */
+  readonly account: Account;
   /** The host by which it came, without a port. */
   readonly hostname: string;
 }
@@ -108,6 +111,11 @@ export class Session implements EventListenerObject, OutboxOwner {
     socket.addEventListener("message", this);
     socket.addEventListener("close", this);
     socket.addEventListener("error", this);
+  }
+
+  /** Whose client's limits bind this socket beside its own. */
+  get account(): Account {
+    return this.#client.account;
   }
 
   onOverflow(): void {
@@ -235,7 +243,9 @@ export class Session implements EventListenerObject, OutboxOwner {
       case "ping":
         return this.#outbox.send(PONG);
       case "ice":
-        return this.#outbox.send(encodeIce(this.#context.ice(this.#client, freshIdent())));
+        return this.#context.takeIce(this.#client)
+          ? this.#outbox.send(encodeIce(this.#context.ice(this.#client, freshIdent())))
+          : this.#refuse({ code: "rate-limited", call: "ice", about: [] });
       case "report":
         return this.#takeReport(call.own, call.other, call.link);
       case "refused":

@@ -20,6 +20,8 @@ const SIGNAL_OPTIONS = [
   ["--join-rate", "1000000"],
   ["--max-rooms", "10000000"],
   ["--max-addresses", "10000000"],
+  ["--max-rooms-per-client", "10000000"],
+  ["--max-addresses-per-client", "10000000"],
   ["--stun-rate", "1000000"],
   ["--stun-burst", "10000000"],
   ["--stun-total-rate", "10000000"],

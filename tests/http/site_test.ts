@@ -2,6 +2,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "../kit/
 import { parse } from "../../lib/config/command_line.ts";
 import { VERSION } from "../../lib/config/options.ts";
 import { assetRow } from "../../lib/http/site.ts";
+import { Source } from "../../lib/limits/source.ts";
 import { RawClient } from "../kit/raw_client.ts";
 import { testServer } from "../kit/server.ts";
 
@@ -118,7 +119,7 @@ Deno.test("an asset has an ETag by which it need not be sent again, and pages of
   const row = await assetRow("text/javascript; charset=utf-8", "export {};");
   const visit = (headers: HeadersInit = {}) => {
     const request = new Request("http://x/client.js", { headers });
-    return { request, url: new URL(request.url), client: "192.0.2.1", secure: false };
+    return { request, url: new URL(request.url), client: Source.of("192.0.2.1"), secure: false };
   };
   const first = row.answer(visit());
   const etag = first.headers.get("etag")!;

@@ -1,4 +1,7 @@
 import { parse } from "../../lib/config/command_line.ts";
+import { Accounts } from "../../lib/limits/accounts.ts";
+import { holdingLimits } from "../../lib/limits/limits.ts";
+import { Source } from "../../lib/limits/source.ts";
 import { log } from "../../lib/runtime/log.ts";
 import { MemoryStore } from "../../lib/rooms/memory.ts";
 import { Session } from "../../lib/sockets/session.ts";
@@ -21,7 +24,7 @@ Deno.test("a peer in the midst of its handshake is not taken for dead", () => {
   const session = new Session({
     socket: socket as unknown as WebSocket,
     version: 2,
-    key: "client",
+    account: new Accounts(holdingLimits(limits)).of(Source.of("192.0.2.1")),
     hostname: "localhost",
   }, {
     rooms: new MemoryStore(Session.roomEvents, limits),
@@ -33,6 +36,7 @@ Deno.test("a peer in the midst of its handshake is not taken for dead", () => {
     refusals: new Tally(),
     now: () => 0,
     ice: () => ({ iceServers: [] }),
+    takeIce: () => true,
     onClosed() {},
   });
   session.buryIfDead();

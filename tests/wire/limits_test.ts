@@ -1,8 +1,9 @@
 /** Limits of a socket and of the server: just under, at and over. */
 
-import { assert, assertEquals } from "../kit/assert.ts";
+import { assert, assertEquals, assertStringIncludes } from "../kit/assert.ts";
 import { TestClient } from "../kit/client.ts";
 import { parse } from "../../lib/config/command_line.ts";
+import { ErrorText } from "../../lib/protocol/codes.ts";
 import { frame, handshake, Opcode, RawClient } from "../kit/raw_client.ts";
 import { type TestServer, testServer } from "../kit/server.ts";
 
@@ -127,6 +128,126 @@ Deno.test("limits count a client behind a trusted proxy by its own address", asy
   await assertRefused(suspicious, 429, "30", { "X-Forwarded-For": "198.51.100.2" });
 });
 
+/** One proxy, which names whatever client it likes. */
+const BEHIND_PROXY = parse(["--trust-proxy", "127.0.0.1"]).config.trustProxy;
+
+function from(address: string, headers: Record<string, string> = {}): Record<string, string> {
+  return { "X-Forwarded-For": address, ...headers };
+}
+
+Deno.test("a /56, a /48 and an IPv4 /24 get their share of the sockets, and no more", async () => {
+  await using server = testServer({
+    trustProxy: BEHIND_PROXY,
+    maxSockets: 20,
+    maxSocketsPerClient: 2,
+    siteShare: 15,
+    networkShare: 25,
+  });
+  using open = new DisposableStack();
+  const admitted = async (...addresses: string[]) => {
+    for (const address of addresses) open.use(await RawClient.open(server.port, from(address)));
+  };
+  const refused = async (sentence: string, ...addresses: string[]) => {
+    for (const address of addresses) await assertRefused(server, 429, "30", from(address), sentence);
+  };
+  await admitted("2001:db8:1:0::1", "2001:db8:1:0::2", "2001:db8:1:1::1");
+  await refused("Your address has", "2001:db8:1:0::3");
+  await refused("Your network", "2001:db8:1:2::1", "2001:db8:1:ff::1");
+  await admitted("2001:db8:1:100::1", "2001:db8:1:100::2");
+  await refused("Your network", "2001:db8:1:101::1", "2001:db8:1:ffff::1");
+  await admitted("2001:db8:2::1");
+  await admitted(
+    "198.51.100.1",
+    "198.51.100.1",
+    "::ffff:198.51.100.2",
+    "198.51.100.2",
+    "64:ff9b::198.51.100.3",
+  );
+  await refused("Your address has", "::ffff:198.51.100.1");
+  await refused("Your network", "198.51.100.4", "::ffff:c633:6405");
+  await admitted("198.51.101.1", "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6");
+  open.dispose();
+  await server.counts({ sockets: 0 });
+  using _again = await RawClient.open(server.port, from("198.51.100.4"));
+});
+
+Deno.test("newcomers are not refused for those who have just left", async () => {
+  await using server = testServer({
+    trustProxy: BEHIND_PROXY,
+    maxSockets: 50,
+    connectBurst: 1,
+    connectRate: 0.001,
+  });
+  for (let i = 0; i < 1500; i++) {
+    (await RawClient.open(server.port, from(`10.${i >> 8}.${i & 255}.1`)))[Symbol.dispose]();
+    // The server learns of the end a moment later.
+    if (i % 25 === 24) await server.counts({ sockets: 0 });
+  }
+  await assertRefused(server, 429, "1", from("10.5.200.1"), "Your address or network opens sockets too fast");
+});
+
+Deno.test("addresses and rooms of one client, over all its sockets: at the limit and over", async () => {
+  await using server = testServer({
+    trustProxy: BEHIND_PROXY,
+    maxAddressesPerClient: 4,
+    maxRoomsPerClient: 3,
+    siteShare: 0.0001,
+    maxSocketsPerClient: 128,
+  });
+  const open = (address: string) =>
+    RawClient.open(server.port, from(address, { "Sec-WebSocket-Protocol": "diva.signal.v3" }));
+  using one = await open("2001:db8:1:0::1");
+  using other = await open("2001:db8:1:0:f::2");
+  using neighbour = await open("2001:db8:1:1::1");
+  using stranger = await open("2001:db8:2:0::1");
+  for (const client of [one, other, neighbour, stranger]) await client.settle();
+  const join = async (client: RawClient, room: string) => {
+    const answers = (await client.settle(["join", `i${crypto.randomUUID()}`, room])).map((text) =>
+      JSON.parse(text)
+    );
+    return answers.find(([name]) => name === "error")?.[1] ?? "joined";
+  };
+  assertEquals([await join(one, "a"), await join(one, "b"), await join(other, "c")], [
+    "joined",
+    "joined",
+    "joined",
+  ]);
+  assertEquals([await join(one, "d"), await join(other, "d")], ["unavailable", "unavailable"]);
+  assertEquals(await join(neighbour, "d"), "unavailable", "its /56 has no share of the rooms left");
+  assertEquals(await join(stranger, "d"), "joined");
+  assertEquals([await join(other, "d"), await join(one, "d")], ["joined", "too-many-addresses"]);
+  assertEquals(await join(neighbour, "d"), "too-many-addresses", "its /56 has as many as it may");
+  assertEquals(await join(stranger, "a"), "joined");
+  other[Symbol.dispose]();
+  await server.counts({ sockets: 3 });
+  assertEquals([await join(one, "e"), await join(one, "d"), await join(one, "d")], [
+    "joined",
+    "joined",
+    "too-many-addresses",
+  ]);
+});
+
+Deno.test("the call ice takes from the budget of GET /ice, that of all sockets of a client", async () => {
+  await using server = testServer({ iceEndpoint: "on", iceBurst: 5, iceRate: 0.001 });
+  const get = async () => {
+    const response = await fetch(`${server.httpUrl}/ice`);
+    await response.body?.cancel();
+    return response.status;
+  };
+  using one = await TestClient.openV3(server.url);
+  using other = await TestClient.openV3(server.url);
+  const refused = ["error", "rate-limited", ErrorText["rate-limited"], "ice"];
+  const granted = ["ice", { iceServers: one.welcome.iceServers }];
+  await one.call(["ice"], granted);
+  await one.call(["ice"], granted);
+  assertEquals(await get(), 200);
+  await other.call(["ice"], granted);
+  assertEquals(await get(), 200);
+  await other.call(["ice"], refused);
+  await one.call(["ice"], refused);
+  assertEquals(await get(), 429);
+});
+
 Deno.test("a reader that does not read is closed with 1013, its peers are told, and none of 100 waits for it", async () => {
   await using server = testServer({ maxQueueBytes: 200_000, callBurst: 1_000_000, maxRoomPeers: 101 });
   using clients = new DisposableStack();
@@ -185,10 +306,12 @@ async function assertRefused(
   status: number,
   retryAfter: string,
   headers: Record<string, string> = {},
+  sentence = "",
 ): Promise<void> {
   using client = await RawClient.open(server.port, "no handshake");
   await client.write(handshake(headers));
-  const head = await client.readHead();
+  const { head, body } = await client.readResponse();
   assertEquals(/^HTTP\/1.1 (\d+)/.exec(head)?.[1], String(status), head);
   assertEquals(/retry-after: (.*)/i.exec(head)?.[1], retryAfter);
+  assertStringIncludes(body, sentence);
 }
