@@ -1,5 +1,6 @@
 import { timingSafeEqual } from "node:crypto";
 import type { GoneReason } from "../protocol/codes.ts";
+import type { Account } from "../limits/accounts.ts";
 import type { RoomLimits } from "../limits/limits.ts";
 import { quote, signalOpening } from "../protocol/codec.ts";
 import type { Address, RoomEvents, RoomStore } from "./store.ts";
@@ -14,6 +15,12 @@ interface Room<P> {
   readonly name: string;
   /** In the order in which they joined. */
   readonly members: Set<Member<P>>;
+  /**
+   * Whose room it is: the eldest member's. At first that is the founder's; when he goes, the next takes it over,
+   * even beyond what his account allows. So nobody pays for a room in which he isn't, which others could keep alive
+   * on his account for ever, and none is free for whoever lets a stranger found it.
+   */
+  owner: Account;
 }
 
 /** The rooms of one process. Every command is carried out, and its events sent, before it returns. */
@@ -25,9 +32,12 @@ export class MemoryStore<P> implements RoomStore<P> {
   readonly #members = new Map<string, Member<P>>();
   readonly #held = new Map<P, Set<Member<P>>>();
 
-  constructor(events: RoomEvents<P>, limits: RoomLimits) {
+  readonly #accountOf: (peer: P) => Account;
+
+  constructor(events: RoomEvents<P>, limits: RoomLimits, accountOf: (peer: P) => Account) {
     this.#events = events;
     this.#limits = limits;
+    this.#accountOf = accountOf;
   }
 
   join(peer: P, ident: string, name: string, proof?: Uint8Array): void {
@@ -40,11 +50,14 @@ export class MemoryStore<P> implements RoomStore<P> {
     if (former !== undefined && !mayReplace(former, peer, proof)) return refuse("ident-taken");
     const held = this.#held.get(peer);
     if (held !== undefined && held.size >= this.#limits.maxAddresses) return refuse("too-many-addresses");
+    const account = this.#accountOf(peer);
+    if (account.full("addresses")) return refuse("too-many-addresses");
     if (former !== undefined) this.#replace(former);
     let room = this.#rooms.get(name);
     if (room === undefined) {
-      if (this.#rooms.size >= this.#limits.maxRooms) return refuse("unavailable");
-      room = { name, members: new Set() };
+      if (this.#rooms.size >= this.#limits.maxRooms || account.full("rooms")) return refuse("unavailable");
+      room = { name, members: new Set(), owner: account };
+      account.take("rooms");
       this.#rooms.set(name, room);
     } else if (room.members.size >= this.#limits.maxRoomPeers) {
       return refuse("room-full");
@@ -57,6 +70,7 @@ export class MemoryStore<P> implements RoomStore<P> {
       events.introduced(member.peer, member, newcomer, false);
       events.introduced(peer, newcomer, member, true);
     }
+    account.take("addresses");
     this.#members.set(text, newcomer);
     room.members.add(newcomer);
     if (held === undefined) this.#held.set(peer, new Set([newcomer]));
@@ -118,9 +132,18 @@ export class MemoryStore<P> implements RoomStore<P> {
   }
 
   #free(member: Member<P>): void {
+    const { room } = member;
     this.#members.delete(member.text);
-    member.room.members.delete(member);
-    if (member.room.members.size === 0) this.#rooms.delete(member.room.name);
+    room.members.delete(member);
+    this.#accountOf(member.peer).giveBack("addresses");
+    const [eldest] = room.members;
+    if (eldest === undefined) this.#rooms.delete(room.name);
+    const owner = eldest && this.#accountOf(eldest.peer);
+    if (owner === room.owner) return;
+    room.owner.giveBack("rooms");
+    if (owner === undefined) return;
+    owner.take("rooms");
+    room.owner = owner;
   }
 
   #tellGone(departed: Member<P>, reason: GoneReason): void {

@@ -49,7 +49,7 @@ export class Hub {
   #draining = false;
 
   constructor({ limits, server, keepalive, log, refusals, links, now, ice, takeIce, onClosed }: HubOptions) {
-    const rooms = new MemoryStore<Session>(Session.roomEvents, limits);
+    const rooms = new MemoryStore<Session>(Session.roomEvents, limits, ({ account }) => account);
     const welcome = {
       version: 3,
       server,

@@ -1,7 +1,9 @@
 /** What every room store has to do: see the contract in `lib/rooms/store.ts`. */
 
 import { assertEquals } from "../kit/assert.ts";
+import { type Account, Accounts } from "../../lib/limits/accounts.ts";
 import type { RoomLimits } from "../../lib/limits/limits.ts";
+import { Source } from "../../lib/limits/source.ts";
 import type { RoomEvents, RoomStore } from "../../lib/rooms/store.ts";
 
 /** One event, as a line such as `b introduced r:bob r:alice initiator`. */
@@ -10,8 +12,13 @@ type Line = string;
 /** A store under test, and the lines of all events since the last look. */
 interface Bench {
   readonly store: RoomStore<string>;
+  /** What the client of a peer holds, as `2 rooms, 3 addresses`. */
+  held(peer: string): string;
   events(): Promise<Line[]>;
 }
+
+/** Of a client: peers whose names begin with the same letter are one. */
+const CLIENT_LIMITS = { sockets: 100, rooms: 4, addresses: 6 };
 
 const LIMITS: RoomLimits = { maxRoomPeers: 3, maxAddresses: 4, maxRooms: 3 };
 
@@ -23,24 +30,37 @@ const LIMITS: RoomLimits = { maxRoomPeers: 3, maxAddresses: 4, maxRooms: 3 };
  */
 export function testStore(
   name: string,
-  make: (events: RoomEvents<string>, limits: RoomLimits) => RoomStore<string>,
+  make: (
+    events: RoomEvents<string>,
+    limits: RoomLimits,
+    accountOf: (peer: string) => Account,
+  ) => RoomStore<string>,
   idle: () => Promise<void>,
 ): void {
-  function bench(): Bench {
+  function bench(limits: RoomLimits = LIMITS): Bench {
     let lines: Line[] = [];
-    const store = make({
-      joined: (peer, own) => lines.push(`${peer} joined ${own.text}`),
-      introduced: (peer, own, other, initiator) =>
-        lines.push(`${peer} introduced ${own.text} ${other.text}${initiator ? " initiator" : ""}`),
-      signalled: (peer, own, other, tail) =>
-        lines.push(`${peer} signalled ${own.text} ${other.text} ${tail}`),
-      replaced: (peer, own, held) => lines.push(`${peer} replaced ${own.text} ${held}`),
-      left: (peer, own) => lines.push(`${peer} left ${own.text}`),
-      gone: (peer, own, other, reason) => lines.push(`${peer} gone ${own.text} ${other.text} ${reason}`),
-      refused: (peer, code, call, about) => lines.push(`${peer} refused ${code} ${call} ${about.join(" ")}`),
-    }, LIMITS);
+    const accounts = new Accounts({ client: CLIENT_LIMITS, site: CLIENT_LIMITS, network: CLIENT_LIMITS });
+    const accountOf = (peer: string) => accounts.of(Source.of(`10.0.0.${peer.charCodeAt(0)}`));
+    const store = make(
+      {
+        joined: (peer, own) => lines.push(`${peer} joined ${own.text}`),
+        introduced: (peer, own, other, initiator) =>
+          lines.push(`${peer} introduced ${own.text} ${other.text}${initiator ? " initiator" : ""}`),
+        signalled: (peer, own, other, tail) =>
+          lines.push(`${peer} signalled ${own.text} ${other.text} ${tail}`),
+        replaced: (peer, own, held) => lines.push(`${peer} replaced ${own.text} ${held}`),
+        left: (peer, own) => lines.push(`${peer} left ${own.text}`),
+        gone: (peer, own, other, reason) => lines.push(`${peer} gone ${own.text} ${other.text} ${reason}`),
+        refused: (peer, code, call, about) =>
+          lines.push(`${peer} refused ${code} ${call} ${about.join(" ")}`),
+      },
+      limits,
+      accountOf,
+    );
     return {
       store,
+      held: (peer) =>
+        `${accountOf(peer).count("rooms")} rooms, ${accountOf(peer).count("addresses")} addresses`,
       async events() {
         await idle();
         const seen = lines;
@@ -232,5 +252,80 @@ export function testStore(
       "d joined u:d",
       "d joined r:d",
     ]);
+  });
+
+  const WIDE: RoomLimits = { maxRoomPeers: 100, maxAddresses: 100, maxRooms: 100 };
+
+  Deno.test(`${name}: all peers of a client share its rooms and addresses`, async () => {
+    const { store, events, held } = bench(WIDE);
+    for (const [peer, room] of [["a1", "r"], ["a2", "s"], ["a3", "t"], ["a4", "u"]] as const) {
+      store.join(peer, "x", room);
+    }
+    await events();
+    store.join("a1", "x", "v");
+    store.join("a1", "y", "r");
+    store.join("a2", "z", "r");
+    store.join("a5", "one", "r");
+    store.join("b", "x", "v");
+    store.join("a5", "x", "v");
+    assertEquals((await events()).filter((line) => /joined|refused/.test(line)), [
+      "a1 refused unavailable join x v",
+      "a1 joined r:y",
+      "a2 joined r:z",
+      "a5 refused too-many-addresses join one r",
+      "b joined v:x",
+      "a5 refused ident-taken join x v",
+    ]);
+    assertEquals([held("a"), held("b")], ["4 rooms, 6 addresses", "1 rooms, 1 addresses"]);
+    store.remove("a2", "closed");
+    assertEquals(held("a"), "3 rooms, 4 addresses");
+    store.leave("a1", "r:x");
+    assertEquals(held("a"), "3 rooms, 3 addresses");
+    for (const peer of ["a1", "a3", "a4", "b"]) store.remove(peer, "closed");
+    assertEquals([held("a"), held("b")], ["0 rooms, 0 addresses", "0 rooms, 0 addresses"]);
+  });
+
+  Deno.test(`${name}: a room is its eldest member's, who need not have founded it`, async () => {
+    const { store, events, held } = bench(WIDE);
+    const rooms = ["r", "s", "t", "u"];
+    for (const room of rooms) {
+      for (const peer of ["a", "b", "c"]) store.join(peer, peer, room);
+    }
+    store.join("b", "b", "own");
+    assertEquals(["a", "b", "c"].map(held), [
+      "4 rooms, 4 addresses",
+      "1 rooms, 5 addresses",
+      "0 rooms, 4 addresses",
+    ]);
+    store.leave("c", "r:c");
+    store.remove("a", "closed");
+    assertEquals(["a", "b", "c"].map(held), [
+      "0 rooms, 0 addresses",
+      "5 rooms, 5 addresses",
+      "0 rooms, 3 addresses",
+    ], "b inherits more than it might have founded");
+    await events();
+    store.join("b", "b", "another");
+    store.join("a", "a", "another");
+    assertEquals((await events()).map((line) => line.split(" ").slice(0, 3).join(" ")), [
+      "b refused unavailable",
+      "a joined another:a",
+    ]);
+    store.remove("b", "closed");
+    assertEquals(["a", "b", "c"].map(held), [
+      "1 rooms, 1 addresses",
+      "0 rooms, 0 addresses",
+      "3 rooms, 3 addresses",
+    ]);
+    store.remove("c", "closed");
+    assertEquals([held("c"), store.counts()], ["0 rooms, 0 addresses", { rooms: 1, addresses: 1 }]);
+  });
+
+  Deno.test(`${name}: an address that is taken over counts for its new holder`, () => {
+    const { store, held } = bench(WIDE);
+    const proof = new Uint8Array(32);
+    store.join("a", "x", "r", proof);
+    store.join("b", "x", "r", proof);
+    assertEquals([held("a"), held("b")], ["0 rooms, 0 addresses", "1 rooms, 1 addresses"]);
   });
 }

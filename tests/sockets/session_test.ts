@@ -27,7 +27,7 @@ Deno.test("a peer in the midst of its handshake is not taken for dead", () => {
     account: new Accounts(holdingLimits(limits)).of(Source.of("192.0.2.1")),
     hostname: "localhost",
   }, {
-    rooms: new MemoryStore(Session.roomEvents, limits),
+    rooms: new MemoryStore(Session.roomEvents, limits, ({ account }) => account),
     limits,
     welcome: { version: 3, server: "test", limits: {}, keepaliveSeconds: 20 },
     log,
