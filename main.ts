@@ -35,7 +35,7 @@ export function start(config: Config): Server {
   const now = () => performance.now();
 
   function handle(request: Request, { remoteAddr }: Deno.ServeHandlerInfo<Deno.NetAddr>): Response {
-    const answer = service.answer(request, remoteAddr.hostname, tls !== undefined);
+    const answer = service.answer(request, remoteAddr.hostname);
     if (answer instanceof Response) return answer;
     // Half of the idle timeout passes before the runtime pings, the other half before it gives the peer up.
     const { socket, response } = Deno.upgradeWebSocket(request, { idleTimeout: 2 * config.keepalive });

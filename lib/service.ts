@@ -1,8 +1,6 @@
 /** All that a running server is, but for its sockets on the network. */
 
 import { Admission } from "./limits/admission.ts";
-import { Source } from "./limits/source.ts";
-import { cameByTls, clientAddress, isUntrustedProxy } from "./http/client_address.ts";
 import { type Config, VERSION } from "./config/options.ts";
 import {
   admissionFault,
@@ -11,10 +9,10 @@ import {
   handshakeFault,
   wantsWebSocket,
 } from "./http/handshake.ts";
-import { requestedUrl } from "./http/host.ts";
 import { iceRow } from "./http/ice_endpoint.ts";
 import { refusal } from "./http/responses.ts";
 import { type Health, healthRow, pageRow, type Row, Site } from "./http/site.ts";
+import { proxyMistake, readVisit, type Visit } from "./http/visit.ts";
 import { Hub } from "./sockets/hub.ts";
 import { type IceService, openIce } from "./ice/ice.ts";
 import type { Log } from "./runtime/log.ts";
@@ -60,7 +58,7 @@ export class Service {
   readonly #hub: Hub;
   readonly #site: Site;
   readonly #logTallies: ReturnType<typeof setInterval>;
-  #warnedOfProxy = false;
+  readonly #proxyMistakes = new Set<string>();
   /** Those that were named in the log since it was told last how many there were. */
   readonly #refusedOrigins = new Set<string>();
 
@@ -79,7 +77,7 @@ export class Service {
       refusals: this.#refusals,
       links: this.#links,
       now,
-      ice: ({ hostname }, ident) => this.#ice.servers(hostname, ident),
+      ice: ({ host }, ident) => this.#ice.servers(host, ident),
       takeIce: ({ account }) => this.#ice.take(account.source),
       onClosed: ({ account }) => this.#admission.release(account),
     });
@@ -108,17 +106,12 @@ export class Service {
     };
   }
 
-  /** Answers a request. `connection`: the address at the other end; `tls`: whether it came by TLS. */
-  answer(request: Request, connection: string, tls: boolean): Response | Grant {
-    const { headers } = request;
-    const { trustProxy } = this.#config;
-    const url = requestedUrl(request);
-    if (typeof url === "string") return refusal(400, url);
-    this.#noticeProxy(connection, headers);
-    const client = Source.of(clientAddress(connection, headers, trustProxy));
-    if (wantsWebSocket(request)) return this.#admit(request, client, url.hostname);
-    const secure = tls || cameByTls(connection, headers, trustProxy);
-    return this.#site.answer({ request, url, client, secure });
+  /** Answers a request that came from the address `connection`. */
+  answer(request: Request, connection: string): Response | Grant {
+    this.#noticeProxy(connection, request.headers);
+    const visit = readVisit(request, connection, this.#config);
+    if (typeof visit === "string") return refusal(400, visit);
+    return wantsWebSocket(request) ? this.#admit(visit) : this.#site.answer(visit);
   }
 
   /** Everything that is not a WebSocket, by its path. */
@@ -131,7 +124,7 @@ export class Service {
         iceRow({
           origins: this.#config.allowOrigin,
           take: (client) => this.#ice.take(client),
-          servers: (hostname) => this.#ice.servers(hostname, freshIdent()),
+          servers: (host) => this.#ice.servers(host, freshIdent()),
         }),
       ];
     }
@@ -167,7 +160,7 @@ export class Service {
     this.#log.info("stopped");
   }
 
-  #admit(request: Request, client: Source, hostname: string): Response | Grant {
+  #admit({ request, client, host }: Visit): Response | Grant {
     const fault = handshakeFault(request, this.#config.allowOrigin, this.#hub.draining);
     if (fault) {
       if (fault.code === "origin") this.#nameOrigin(request.headers.get("origin")!);
@@ -178,7 +171,7 @@ export class Service {
     const { version, protocol } = chooseSubprotocol(request.headers.get("sec-websocket-protocol"));
     return {
       protocol,
-      accept: (socket) => this.#hub.accept({ socket, version, account, hostname }),
+      accept: (socket) => this.#hub.accept({ socket, version, account, host }),
     };
   }
 
@@ -199,14 +192,12 @@ export class Service {
     return refusal(status, sentence, headers);
   }
 
+  /** Each mistake once. */
   #noticeProxy(connection: string, headers: Headers): void {
-    if (this.#warnedOfProxy || !isUntrustedProxy(connection, headers, this.#config.trustProxy)) return;
-    this.#warnedOfProxy = true;
-    // The address stands in the text as it is: a field would be quoted there, and this is to be copied.
-    this.#log.warn(
-      `Requests from ${connection} name other clients. That is not believed, so they all share the limits of one. ` +
-        `If it is your proxy, start with --trust-proxy ${connection}.`,
-      { address: connection },
-    );
+    const found = proxyMistake(connection, headers, this.#config);
+    if (found === undefined || this.#proxyMistakes.has(found.mistake)) return;
+    this.#proxyMistakes.add(found.mistake);
+    // What is to be copied stands in the text as it is: a field would be quoted there.
+    this.#log.warn(found.sentence, { address: connection });
   }
 }

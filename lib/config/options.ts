@@ -6,7 +6,7 @@ import { originFault } from "../http/origin.ts";
 import { STUN_LIMITS } from "../ice/stun_server.ts";
 import { iceUrlFault } from "../ice/turn.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../runtime/log.ts";
-import { Fault, oneOf, positiveNumber, stunPort, text, urlOf, wholeNumber } from "./values.ts";
+import { Fault, headerName, oneOf, positiveNumber, stunPort, text, urlOf, wholeNumber } from "./values.ts";
 
 export const VERSION: string = manifest.version;
 
@@ -176,6 +176,14 @@ export const OPTIONS = {
       if (range === undefined) throw new Fault("is neither an IP address nor a range like 10.0.0.0/8");
       return [range];
     },
+  }),
+  "proxy-header": option({
+    env: "SIGNAL_PROXY_HEADER",
+    value: "NAME",
+    help:
+      "the header in which a trusted proxy names the client: x-forwarded-for, forwarded, cf-connecting-ip, ...",
+    default: "x-forwarded-for",
+    read: headerName,
   }),
   "keepalive": option({
     heading: "When sockets end",

@@ -44,6 +44,12 @@ export function stunPort(text: string): number | "off" {
   return Number(text);
 }
 
+/** In lower case. */
+export function headerName(text: string): string {
+  if (!/^[\w!#$%&'*+.^`|~-]+$/.test(text)) throw new Fault("is not the name of a header");
+  return text.toLowerCase();
+}
+
 export function urlOf(...schemes: Parameters<typeof iceUrlFault>[1]): (text: string) => string[] {
   return (text) => {
     const fault = iceUrlFault(text, schemes);

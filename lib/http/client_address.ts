@@ -1,38 +1,51 @@
-/** Who is asking, also where a proxy asks on somebody's behalf. */
+/** Addresses, and which of those that a request names is the client's. */
 
 import ipaddr from "ipaddr.js";
+import type { Hop } from "./forwarded.ts";
 
 type Ip = ipaddr.IPv4 | ipaddr.IPv6;
 
-/** Address ranges whose word about the client is taken. */
-export type TrustedProxies = readonly [Ip, number][];
+/** Address ranges whose word about the client is taken; those of IPv4 as they are within IPv6. */
+export type TrustedProxies = readonly [ipaddr.IPv6, number][];
 
 /** Reads an address, or a range such as `10.0.0.0/8`; `undefined` where it is neither. */
-export function parseRange(text: string): [Ip, number] | undefined {
-  if (ipaddr.isValidCIDR(text)) {
-    const [address, bits] = ipaddr.parseCIDR(text);
-    return [address, bits];
-  }
-  const address = parseAddress(text);
-  return address && [address, address.kind() === "ipv4" ? 32 : 128];
+export function parseRange(text: string): [ipaddr.IPv6, number] | undefined {
+  const [, base = "", length] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
+  const address = parseAddress(base);
+  if (address === undefined) return undefined;
+  // Written as ::ffff:10.0.0.0/104, the length counts from where IPv6 begins.
+  const whole = base.includes(":") ? 128 : 32;
+  const bits = Number(length ?? whole);
+  return bits > whole ? undefined : [withinIpv6(address), bits + 128 - whole];
 }
 
 /**
- * The client's address: that of the connection, or, where a trusted proxy is at its other end, the right-most
- * address in `Forwarded` (RFC 7239) or `X-Forwarded-For` that is not itself a trusted proxy. Whatever stands to
- * the left of it is the client's own claim.
+ * The client's address, and what is known of how it came: that of the connection, or, where a trusted proxy is at its
+ * other end, the right-most noted one that is not itself a trusted proxy. Whatever stands to the left of it is the
+ * client's own claim.
+ *
+ * @param hops the nearest proxy's note first
  */
-export function clientAddress(connection: string, headers: Headers, trusted: TrustedProxies): string {
-  if (!isTrusted(connection, trusted)) return connection;
-  let client = connection;
-  for (const hop of forwardedFor(headers).reverse()) {
-    const address = parseAddress(hop);
-    // What the proxy could not name ("unknown", "_hidden") ends the chain of what can be believed.
-    if (address === undefined) break;
-    client = address.toString();
-    if (!isTrusted(client, trusted)) break;
+export function followHops(connection: string, hops: Iterable<Hop>, trusted: TrustedProxies): {
+  client: string;
+  host?: string;
+  proto?: string;
+} {
+  let client = parseAddress(connection)?.toString() ?? connection;
+  let host: string | undefined;
+  let proto: string | undefined;
+  if (isTrusted(client, trusted)) {
+    for (const hop of hops) {
+      host = hop.host ?? host;
+      proto = hop.proto ?? proto;
+      const address = parseAddress(withoutPort(hop.from));
+      // What the proxy could not name ("unknown", "_hidden") ends the chain of what can be believed.
+      if (address === undefined) break;
+      client = address.toString();
+      if (!isTrusted(client, trusted)) break;
+    }
   }
-  return client;
+  return { client, host, proto };
 }
 
 /** IPv6 forms of IPv4 addresses become IPv4; a zone (`fe80::1%eth0`) is dropped. */
@@ -43,43 +56,35 @@ function parseAddress(text: string): Ip | undefined {
     : undefined;
 }
 
-function isTrusted(text: string, trusted: TrustedProxies): boolean {
-  const ip = trusted.length > 0 && parseAddress(text);
-  return !!ip && trusted.some(([range, bits]) => range.kind() === ip.kind() && ip.match(range, bits));
+function withinIpv6(address: Ip): ipaddr.IPv6 {
+  return address.kind() === "ipv4" ? (address as ipaddr.IPv4).toIPv4MappedAddress() : address as ipaddr.IPv6;
 }
 
-/** Longer chains are nobody's. */
-const MAX_HOPS = 32;
+export function isTrusted(text: string, trusted: TrustedProxies): boolean {
+  const ip = trusted.length > 0 && parseAddress(text);
+  return !!ip && trusted.some(([range, bits]) => withinIpv6(ip).match(range, bits));
+}
 
-/** The addresses that proxies noted, the nearest proxy's note last. */
-function forwardedFor(headers: Headers): string[] {
-  const standard = headers.get("forwarded");
-  const hops = standard !== null
-    ? standard.split(",").slice(-MAX_HOPS).map((hop) => /(?:^|;)\s*for=("?)([^";]+)\1/i.exec(hop)?.[2] ?? "")
-    : headers.get("x-forwarded-for")?.split(",").slice(-MAX_HOPS) ?? [];
-  return hops.map((hop) => withoutPort(hop.trim()));
+/** Whether a host name or address, an IPv6 address with or without brackets, leads back to the machine it is used on. */
+export function isLoopback(host: string): boolean {
+  if (/(?:^|\.)localhost\.?$/i.test(host)) return true;
+  const range = parseAddress(host.replace(/^\[(.*)\]$/, "$1"))?.range();
+  return range === "loopback" || range === "unspecified";
+}
+
+/** An IPv6 form of an IPv4 address as that, with or without brackets; anything else as it is. */
+export function plainHost(host: string): string {
+  const address = parseAddress(host.replace(/^\[(.*)\]$/, "$1"));
+  return address?.kind() === "ipv4" ? address.toString() : host;
+}
+
+/** An address that the public internet does not route, as a proxy of the operator's has. */
+export function isLocal(address: string): boolean {
+  return parseAddress(address)?.range() !== "unicast";
 }
 
 /** `[2001:db8::1]:4711` and `192.0.2.1:4711` without the port; a bare IPv6 address as it is. */
 function withoutPort(hop: string): string {
   const [, bracketed] = /^\[([^\]]*)\](?::\d+)?$/.exec(hop) ?? [];
   return bracketed ?? hop.replace(/^([^:]+):\d+$/, "$1");
-}
-
-/** Whether a trusted proxy says that the client came to it by TLS. */
-export function cameByTls(connection: string, headers: Headers, trusted: TrustedProxies): boolean {
-  if (!isTrusted(connection, trusted)) return false;
-  return headers.get("x-forwarded-proto") === "https" ||
-    /proto="?https/i.test(headers.get("forwarded") ?? "");
-}
-
-/**
- * Whether a request has the looks of one that came through a proxy of the operator's, of which nobody has told
- * us: then all its clients share the limits of one.
- */
-export function isUntrustedProxy(connection: string, headers: Headers, trusted: TrustedProxies): boolean {
-  // Not by `has`, which makes the runtime keep a copy of all headers for as long as a WebSocket lives.
-  if (headers.get("x-forwarded-for") === null && headers.get("forwarded") === null) return false;
-  // On the public internet anybody may send such a header.
-  return !isTrusted(connection, trusted) && parseAddress(connection)?.range() !== "unicast";
 }

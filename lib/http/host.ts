@@ -3,9 +3,28 @@
 /** DNS has no longer names (RFC 1035 section 2.3.4), and whatever stands there comes back in answers. */
 const MAX_HOST = 253;
 
-/** The URL that was asked for, or a sentence that says what is wrong with the Host header. */
-export function requestedUrl({ url }: Request): URL | string {
-  const parsed = URL.parse(url);
-  if (parsed === null) return "The header Host is not one.";
-  return parsed.hostname.length > MAX_HOST ? `The header Host has more than ${MAX_HOST} characters.` : parsed;
+const AUTHORITY = /^(?:\[[\da-f:.]+\]|[^\s/?#@\\[\]:]+)(?::\d{1,5})?$/i;
+
+/**
+ * The URL that was asked for, or a sentence that says what is wrong with the Host header.
+ *
+ * @param seen by a proxy that is believed: the host and the protocol by which it was asked. What can't be read is
+ * passed over.
+ */
+export function requestedUrl({ url }: Request, seen: { host?: string; proto?: string } = {}): URL | string {
+  const own = URL.parse(url);
+  if (own === null) return "The header Host is not one.";
+  if (own.hostname.length > MAX_HOST) return `The header Host has more than ${MAX_HOST} characters.`;
+  const scheme = schemeOf(seen.proto) ?? own.protocol;
+  const host = seen.host !== undefined && AUTHORITY.test(seen.host) ? seen.host : own.host;
+  if (scheme === own.protocol && host === own.host) return own;
+  const public_ = URL.parse(`${scheme}//${host}${own.pathname}${own.search}`);
+  return public_ !== null && public_.hostname.length <= MAX_HOST ? public_ : own;
+}
+
+/** Proxies write `HTTPS` too, and name the protocol of a WebSocket by its own name. */
+function schemeOf(proto: string | undefined): string | undefined {
+  if (proto === undefined) return undefined;
+  if (/^(?:https|wss)$/i.test(proto)) return "https:";
+  return /^(?:http|ws)$/i.test(proto) ? "http:" : undefined;
 }

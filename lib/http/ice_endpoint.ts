@@ -4,7 +4,8 @@ import type { IceServers } from "../protocol/ice_servers.ts";
 import type { Source } from "../limits/source.ts";
 import { isAllowedOrigin } from "./origin.ts";
 import { content, refusal } from "./responses.ts";
-import type { Row, Visit } from "./site.ts";
+import type { Row } from "./site.ts";
+import type { Visit } from "./visit.ts";
 
 /** What the answer depends on. */
 export interface IceEndpoint {
@@ -12,8 +13,8 @@ export interface IceEndpoint {
   readonly origins: readonly string[];
   /** Whether the client may have one more answer. */
   take(client: Source): boolean;
-  /** For a client that came by the host. */
-  servers(hostname: string): IceServers;
+  /** For a client that came by the host; see `Visit.host`. */
+  servers(host: string | undefined): IceServers;
 }
 
 /**
@@ -41,7 +42,7 @@ export function iceRow({ origins, take, servers }: IceEndpoint): Row {
       return content(
         200,
         "application/json",
-        JSON.stringify(servers(visit.url.hostname)) + "\n",
+        JSON.stringify(servers(visit.host)) + "\n",
         cors(origin),
       );
     },

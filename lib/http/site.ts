@@ -1,17 +1,8 @@
 /** Answers to requests that don't ask for a WebSocket: a table from path to answer, made once. */
 
-import type { Source } from "../limits/source.ts";
 import { notFoundPage, startPage } from "./page.ts";
 import { content, refusal } from "./responses.ts";
-
-/** One request, and what is known of whoever made it. */
-export interface Visit {
-  readonly request: Request;
-  readonly url: URL;
-  readonly client: Source;
-  /** Whether the client came by TLS. */
-  readonly secure: boolean;
-}
+import type { Visit } from "./visit.ts";
 
 /** What stands at one path. */
 export interface Row {
@@ -65,8 +56,10 @@ export class Site {
 /** The page at `/`. */
 export function pageRow(version: string): Row {
   return {
-    answer: ({ url, secure }) =>
-      content(200, "text/html; charset=utf-8", startPage(`${secure ? "wss" : "ws"}://${url.host}`, version)),
+    answer: ({ url: { protocol, host } }) => {
+      const address = `${protocol === "https:" ? "wss" : "ws"}://${host}`;
+      return content(200, "text/html; charset=utf-8", startPage(address, version));
+    },
   };
 }
 

@@ -49,8 +49,8 @@ export interface IceService {
   readonly stunPorts: readonly number[];
   /** STUN requests that were answered since the start. */
   stunAnswers(): number;
-  /** What to tell a client that came by `host`; `ident` stands in the TURN server's log. */
-  servers(host: string, ident: string): IceServers;
+  /** What to tell a client that came by `host`, see `serversFor`; `ident` stands in the TURN server's log. */
+  servers(host: string | undefined, ident: string): IceServers;
   /** Whether `GET /ice` is on. */
   readonly endpoint: boolean;
   /** Whether the client may have fresh credentials once more, by `GET /ice` or by the call `ice`. */
@@ -77,10 +77,20 @@ export function openIce(options: IceOptions, { port, turnSecret, log, now }: Ice
     turnTtlSeconds: options.turnTtl,
   };
   const rates = clientRates(options, options.iceRate, options.iceBurst);
+  let warned = false;
   return {
     stunPorts,
     stunAnswers: () => servers.reduce((sum, { counts }) => sum + counts.answered, 0),
-    servers: (host, ident) => serversFor(sources, host, ident),
+    servers(host, ident) {
+      if (host === undefined && sources.publicHost === undefined && stunPorts.length > 0 && !warned) {
+        warned = true;
+        log.warn(
+          "A client from elsewhere came by a name of this machine alone, such as localhost: a proxy does not pass on " +
+            "what it was asked for. Such clients are not told of STUN here; --public-host names where they find it.",
+        );
+      }
+      return serversFor(sources, host, ident);
+    },
     endpoint: options.iceEndpoint === "on" || (options.iceEndpoint === "auto" && turn !== undefined),
     take: (source) => rates.take(source, now()),
     close: () => servers.forEach((server) => server.close()),

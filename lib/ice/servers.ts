@@ -21,11 +21,13 @@ export interface IceSources {
 /**
  * Makes the list for one client, with fresh credentials.
  *
- * @param host the host by which the client came, without a port
+ * @param host the host by which the client came, without a port; where there is none that would lead here, and no
+ * public one, the server's own STUN is left out
  * @param ident tells the client's credentials from others in the TURN server's log
  */
-export function serversFor(sources: IceSources, host: string, ident: string): IceServers {
-  const own = sources.stunPorts.map((port) => stunUrl(sources.publicHost ?? host, port));
+export function serversFor(sources: IceSources, host: string | undefined, ident: string): IceServers {
+  const ownHost = sources.publicHost ?? host;
+  const own = ownHost === undefined ? [] : sources.stunPorts.map((port) => stunUrl(ownHost, port));
   const stun = [...own, ...sources.stunUrls];
   if (sources.turn === undefined) return { iceServers: iceServers({ stun, turn: [] }) };
   const credentials = sources.turn(ident);

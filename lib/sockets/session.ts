@@ -61,8 +61,8 @@ export interface Client {
   readonly version: Version;
   /** Shared by all sockets of this client. */
   readonly account: Account;
-  /** The host by which it came, without a port. */
-  readonly hostname: string;
+  /** The host at which it finds STUN, without a port, if that is known; see `Visit.host`. */
+  readonly host?: string;
 }
 
 /** A client that breaks limits may do so that many times at once, and this often per second in the long run. */

@@ -18,8 +18,13 @@ Deno.test("GET / is a page that shows the address to connect to", async () => {
 
 Deno.test("the page shows wss behind a trusted proxy that says so, and no markup of the client's", async () => {
   await using server = testServer({ trustProxy: parse(["--trust-proxy", "127.0.0.1"]).config.trustProxy });
-  const page = await (await fetch(server.httpUrl, { headers: { "x-forwarded-proto": "https" } })).text();
-  assertStringIncludes(page, `wss://127.0.0.1:${server.port}`);
+  const page = async (headers: Record<string, string>) =>
+    await (await fetch(server.httpUrl, { headers })).text();
+  assertStringIncludes(await page({ "x-forwarded-proto": "https" }), `wss://127.0.0.1:${server.port}<`);
+  const seen = { "x-forwarded-proto": "HTTPS, http", "x-forwarded-host": "signal.example.org" };
+  assertStringIncludes(await page(seen), "wss://signal.example.org<");
+  const hostile = await page({ "x-forwarded-host": '"><script>alert(1)</script>' });
+  assertEquals(hostile.includes("<script>"), false);
 
   using client = await RawClient.open(server.port, "no handshake");
   await client.write(new TextEncoder().encode('GET / HTTP/1.1\r\nHost: "><script>alert(1)</script>\r\n\r\n'));
@@ -119,7 +124,7 @@ Deno.test("an asset has an ETag by which it need not be sent again, and pages of
   const row = await assetRow("text/javascript; charset=utf-8", "export {};");
   const visit = (headers: HeadersInit = {}) => {
     const request = new Request("http://x/client.js", { headers });
-    return { request, url: new URL(request.url), client: Source.of("192.0.2.1"), secure: false };
+    return { request, url: new URL(request.url), client: Source.of("192.0.2.1") };
   };
   const first = row.answer(visit());
   const etag = first.headers.get("etag")!;

@@ -25,7 +25,7 @@ Deno.test("a peer in the midst of its handshake is not taken for dead", () => {
     socket: socket as unknown as WebSocket,
     version: 2,
     account: new Accounts(holdingLimits(limits)).of(Source.of("192.0.2.1")),
-    hostname: "localhost",
+    host: "localhost",
   }, {
     rooms: new MemoryStore(Session.roomEvents, limits, ({ account }) => account),
     limits,

@@ -1,0 +1,87 @@
+/** Who asks, for what, and by which name: of a proxy's word as much as the operator believes. */
+
+import { Source } from "../limits/source.ts";
+import {
+  followHops,
+  isLocal,
+  isLoopback,
+  isTrusted,
+  plainHost,
+  type TrustedProxies,
+} from "./client_address.ts";
+import { hops } from "./forwarded.ts";
+import { requestedUrl } from "./host.ts";
+
+/** One request, and what is known of whoever made it. */
+export interface Visit {
+  readonly request: Request;
+  /** As the client wrote it: behind a trusted proxy with the scheme and the host by which that one was asked. */
+  readonly url: URL;
+  readonly client: Source;
+  /**
+   * The host at which this client finds what else the server offers; `undefined` where the one that was asked for is
+   * the name of everybody's own machine, and the client is on another: a proxy did not pass on what it was asked for.
+   */
+  readonly host?: string;
+}
+
+/** Whose word is taken. */
+export interface ProxyOptions {
+  readonly trustProxy: TrustedProxies;
+  /** See `hops`. */
+  readonly proxyHeader: string;
+}
+
+/** What is wrong between the server and a proxy, for the operator; `mistake` tells one from another. */
+export interface ProxyMistake {
+  readonly mistake: "untrusted" | "other-header";
+  readonly sentence: string;
+}
+
+/** Reads a request that came from `connection`, or says in a sentence why it can't be answered. */
+export function readVisit(request: Request, connection: string, options: ProxyOptions): Visit | string {
+  const { headers } = request;
+  const { trustProxy, proxyHeader } = options;
+  const { client, ...seen } = followHops(connection, hops(headers, proxyHeader), trustProxy);
+  const url = requestedUrl(request, seen);
+  if (typeof url === "string") return url;
+  const elsewhere = !isLoopback(client) ||
+    namesClients(headers, proxyHeader) && !isTrusted(connection, trustProxy);
+  const host = elsewhere && isLoopback(url.hostname) ? undefined : plainHost(url.hostname);
+  return { request, url, client: Source.of(client), host };
+}
+
+/**
+ * What shows that a proxy and the options don't fit: then all its clients share the limits of one.
+ */
+export function proxyMistake(
+  connection: string,
+  headers: Headers,
+  { trustProxy, proxyHeader }: ProxyOptions,
+): ProxyMistake | undefined {
+  if (!namesClients(headers, proxyHeader)) return undefined;
+  const address = plainHost(connection);
+  if (!isTrusted(address, trustProxy)) {
+    // On the public internet anybody may send such a header.
+    if (!isLocal(address)) return undefined;
+    return {
+      mistake: "untrusted",
+      sentence:
+        `Requests from ${address} name other clients. That is not believed, so they all share the limits ` +
+        `of one. If it is your proxy, start with --trust-proxy ${address}.`,
+    };
+  }
+  if (headers.get(proxyHeader) !== null) return undefined;
+  return {
+    mistake: "other-header",
+    // Which header there is stays unsaid: the client may have sent it.
+    sentence:
+      `The proxy at ${address} does not send the header ${proxyHeader}, so all its clients share the limits ` +
+      "of one. Let it send that, or name the header that it writes itself with --proxy-header.",
+  };
+}
+
+/** Not by `has`, which makes the runtime keep a copy of all headers for as long as a WebSocket lives. */
+function namesClients(headers: Headers, proxyHeader: string): boolean {
+  return [proxyHeader, "x-forwarded-for", "forwarded"].some((name) => headers.get(name) !== null);
+}
