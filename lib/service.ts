@@ -10,6 +10,7 @@ import {
   wantsWebSocket,
 } from "./http/handshake.ts";
 import { iceRow } from "./http/ice_endpoint.ts";
+import { isOrigin } from "./http/origin.ts";
 import { refusal } from "./http/responses.ts";
 import { type Health, healthRow, pageRow, type Row, Site } from "./http/site.ts";
 import { proxyMistake, readVisit, type Visit } from "./http/visit.ts";
@@ -177,13 +178,12 @@ export class Service {
 
   /** The operator needs to know which to allow; whoever makes up a new one each time does not fill the log. */
   #nameOrigin(origin: string): void {
-    if (this.#refusedOrigins.size >= MAX_ORIGINS || this.#refusedOrigins.has(origin)) return;
+    const { size } = this.#refusedOrigins;
+    if (size >= MAX_ORIGINS || this.#refusedOrigins.has(origin) || !isOrigin(origin)) return;
     this.#refusedOrigins.add(origin);
     this.#log.warn(
       "Pages of {origin} may not connect. If they are yours, start with --allow-origin {origin}.",
-      {
-        origin: origin.slice(0, MAX_ORIGIN_LENGTH),
-      },
+      { origin: origin.slice(0, MAX_ORIGIN_LENGTH) },
     );
   }
 

@@ -156,7 +156,7 @@ export const OPTIONS = {
     env: "SIGNAL_ALLOW_ORIGIN",
     value: "ORIGIN",
     help:
-      "web pages that may connect: https://app.example.org, or *.example.org for all below; none given: any",
+      "pages that may connect: https://app.example.org, *.example.org, capacitor://localhost, null; none: any",
     default: [],
     list: true,
     read: (text) => {
