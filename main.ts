@@ -61,8 +61,7 @@ export function start(config: Config): Server {
       log.error("no connections could be accepted: {error}; listening again", { error: String(error) }),
   });
   const { port } = listener;
-  const url = `${tls ? "wss" : "ws"}://localhost:${port}`;
-  log.info(`signal ${VERSION} listens on ${url}`, { version: VERSION, url });
+  announce(listener.hostname, port, tls !== undefined);
   const service: Service = new Service(config, { port, turnSecret, log, now });
 
   let stopped: Promise<void> | undefined;
@@ -82,17 +81,29 @@ export function start(config: Config): Server {
   };
 }
 
+/** Says where it listens: for programs, and to click. */
+function announce(address: string, port: number, tls: boolean): void {
+  const every = { "::": " (every address)", "0.0.0.0": " (every IPv4 address)" }[address];
+  const host = every !== undefined ? "localhost" : address.includes(":") ? `[${address}]` : address;
+  const url = `${tls ? "wss" : "ws"}://${host}:${port}`;
+  const page = url.replace("ws", "http");
+  const version = VERSION;
+  log.info(`signal ${version} listens on ${url} and ${page}${every ?? ""}`, { version, address, url, page });
+}
+
 /** Prints how the server is that runs with this configuration; the exit status says whether it is well. */
 async function healthcheck(config: Config): Promise<number> {
+  const { host, port } = config;
+  let status: string;
   try {
-    const { host, port } = config;
-    const status = await askHealth({ host, port, tls: config.tlsCert !== undefined });
-    console.log(status);
-    return / 200 /.test(status) ? 0 : 1;
+    status = await askHealth({ host, port, tls: config.tlsCert !== undefined });
   } catch (error) {
-    console.error(`signal: no answer on port ${config.port} (--port, PORT): ${(error as Error).message}`);
+    console.error(`signal: no answer on port ${port} (--port, PORT): ${(error as Error).message}`);
     return 1;
   }
+  if (/ 200 /.test(status)) return console.log(status), 0;
+  console.error(`signal: the answer on port ${port} is ${status}`);
+  return 1;
 }
 
 /** Resolves with the exit status: 0, 1 where something failed, 2 where the options are wrong. */

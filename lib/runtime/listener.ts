@@ -18,6 +18,8 @@ const RETRY_MS = 200;
 export class Listener {
   /** The port that was taken. */
   readonly port: number;
+  /** The address that was taken. */
+  readonly hostname: string;
   /** Resolves when the listener has been told to stop, and has; or was aborted. */
   readonly finished: Promise<void>;
   readonly #options: ListenerOptions;
@@ -35,7 +37,7 @@ export class Listener {
   constructor(port: number, options: ListenerOptions) {
     this.#options = options;
     this.#http = options.open(port, this.#abort.signal);
-    this.port = this.#http.addr.port;
+    ({ port: this.port, hostname: this.hostname } = this.#http.addr);
     this.finished = Promise.race([this.#keepOpen(), this.#aborted.promise]);
   }
 

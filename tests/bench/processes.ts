@@ -63,7 +63,7 @@ async function startOnDeno(name: "signal" | "echo"): Promise<RunningServer> {
   const child = name === "signal" ? run(flags, "main.ts", SIGNAL_OPTIONS) : run(flags, "tests/bench/echo.ts");
   const lines = child.stdout.pipeThrough(new TextLineStream()).getReader();
   const { value: line = "nothing" } = await lines.read();
-  const port = /listens on \W*ws:\/\/localhost:(\d+)/.exec(line)?.[1];
+  const port = /listens on ws:\/\/\S+:(\d+)/.exec(line)?.[1];
   if (port === undefined) {
     await end(child);
     throw new Error(`the server '${name}' said ${line}`);

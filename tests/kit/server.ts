@@ -121,7 +121,7 @@ export async function serverProcess(
     look(wait);
     return wait.promise;
   };
-  const port = said(/listens on .*?wss?:\/\/\S+?:(\d+)/).then(([, port]) => Number(port));
+  const port = said(/listens on .*?wss?:\/\/\S+:(\d+)/).then(([, port]) => Number(port));
   // Whoever does not ask for the port does not care that there is none.
   port.catch(() => {});
   const read = async () => {

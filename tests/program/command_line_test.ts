@@ -189,7 +189,11 @@ Deno.test("--healthcheck tells by its exit status whether a server answers", asy
   server.kill("SIGTERM");
   assertEquals(await silent.closeCode(), 1012);
   const draining = await run(["--healthcheck", "--port", port]);
-  assertEquals(draining, { code: 1, stdout: "HTTP/1.1 503 Service Unavailable\n", stderr: "" });
+  assertEquals(draining, {
+    code: 1,
+    stdout: "",
+    stderr: `signal: the answer on port ${port} is HTTP/1.1 503 Service Unavailable\n`,
+  });
 
   silent[Symbol.dispose]();
   await soon(server.output, "the end of the drain");
@@ -214,6 +218,28 @@ Deno.test("--healthcheck asks where the server listens", async (t) => {
       await using server = await serverProcess(["--port", "0"], { SIGNAL_HOST: host });
       const output = await run(["--healthcheck", "--host", host], { PORT: String(await server.port) });
       assertEquals(output, { code: 0, stdout: "HTTP/1.1 200 OK\n", stderr: "" });
+    });
+  }
+});
+
+Deno.test("The first line names the address that it listens on, for programs and to click", async (t) => {
+  const hosts = [
+    ["127.0.0.1", "127.0.0.1", ""],
+    ["127.0.0.2", "127.0.0.2", ""],
+    ["0.0.0.0", "localhost", " (every IPv4 address)"],
+    ["::1", "[::1]", ""],
+    ["::", "localhost", " (every address)"],
+  ] as const;
+  for (const [host, shown, where] of hosts.filter(([host]) => isOurs(host))) {
+    await t.step(host, async () => {
+      await using server = await serverProcess(["--port", "0", "--host", host], { LOG_FORMAT: "text" });
+      const port = await server.port;
+      await server.said(/listens on .*\n/);
+      await (await fetch(`http://${shown}:${port}/`)).text();
+      server.kill("SIGTERM");
+      const { stdout } = await server.output;
+      const line = `signal ${VERSION} listens on ws://${shown}:${port} and http://${shown}:${port}${where}\n`;
+      assertStringIncludes(stdout, line);
     });
   }
 });
@@ -368,7 +394,7 @@ Deno.test({
     const read = (async () => {
       for await (const text of task.stdout.pipeThrough(new TextDecoderStream())) {
         stdout += text;
-        const port = /ws:\/\/localhost:(\d+)/.exec(stdout)?.[1];
+        const port = /ws:\/\/127\.0\.0\.1:(\d+)/.exec(stdout)?.[1];
         if (port) listening.resolve(Number(port));
       }
       listening.reject(new Error(`the task ended: ${stdout}`));
@@ -411,7 +437,7 @@ Deno.test("Where there is no terminal each line of the log is JSON; debug shows 
   }
   assertEquals({ version: lines[0].version, url: lines[0].url }, {
     version: VERSION,
-    url: `ws://localhost:${port}`,
+    url: `ws://127.0.0.1:${port}`,
   });
   const joined = lines.find(({ message }) => /joined/.test(message));
   assertEquals([joined.level, joined.address], ["DEBUG", "kitchen:alice"]);
@@ -430,7 +456,7 @@ Deno.test("LOG_FORMAT=text is for people, LOG_LEVEL=silent says nothing", async 
     const port = await server.port;
     const [line] = (await stop(server)).split("\n");
     assertMatch(line!, /^\d{4}-\d\d-\d\d\S* .*info.* signal /i);
-    assertStringIncludes(line!, `listens on ws://localhost:${port}`);
+    assertStringIncludes(line!, `listens on ws://127.0.0.1:${port} and http://127.0.0.1:${port}`);
   });
   await t.step("silent", async () => {
     const port = freePort();

@@ -94,7 +94,7 @@ testWith(missing, "With a certificate the server speaks WSS and HTTPS", async ()
   server.kill("SIGTERM");
   const { code, stdout, stderr } = await server.output;
   assertEquals({ code, stderr }, { code: 0, stderr: "" });
-  assertStringIncludes(stdout, `wss://localhost:${port}`);
+  assertStringIncludes(stdout, `listens on wss://127.0.0.1:${port} and https://127.0.0.1:${port}"`);
 });
 
 testWith(missing, "--healthcheck does not mind who has signed the certificate", async (t) => {
