@@ -1,6 +1,7 @@
 /** All that a running server is, but for its sockets on the network. */
 
 import { Admission } from "./limits/admission.ts";
+import type { Source } from "./limits/source.ts";
 import { type Config, VERSION } from "./config/options.ts";
 import {
   admissionFault,
@@ -14,6 +15,7 @@ import { isOrigin } from "./http/origin.ts";
 import { refusal } from "./http/responses.ts";
 import { type Health, healthRow, pageRow, type Row, Site } from "./http/site.ts";
 import { proxyMistake, readVisit, type Visit } from "./http/visit.ts";
+import { TokenBucket } from "./limits/token_bucket.ts";
 import { Hub } from "./sockets/hub.ts";
 import { type IceService, openIce } from "./ice/ice.ts";
 import type { Log } from "./runtime/log.ts";
@@ -40,6 +42,10 @@ export interface ServiceOptions {
 
 const TALLY_INTERVAL_SECONDS = 10;
 
+/** Lines of the log about single refusals: so many at once, and per second in the long run. */
+const REFUSAL_LINES = 100;
+const REFUSAL_LINES_PER_SECOND = 10;
+
 /** So many refused origins are named in the log, each once, until they are all forgotten after ten minutes. */
 const MAX_ORIGINS = 16;
 const TALLIES_PER_ORIGIN = 60;
@@ -58,6 +64,7 @@ export class Service {
   readonly #ice: IceService;
   readonly #hub: Hub;
   readonly #site: Site;
+  readonly #refusalLines: TokenBucket;
   readonly #logTallies: ReturnType<typeof setInterval>;
   readonly #proxyMistakes = new Set<string>();
   /** Those that were named in the log since it was told last how many there were. */
@@ -70,6 +77,7 @@ export class Service {
     this.#startedAt = now();
     this.#admission = new Admission(config, now);
     this.#ice = openIce(config, { port, turnSecret, log, now });
+    this.#refusalLines = new TokenBucket(REFUSAL_LINES, now());
     this.#hub = new Hub({
       limits: config,
       server: `signal/${VERSION}`,
@@ -80,6 +88,7 @@ export class Service {
       now,
       ice: ({ host }, ident) => this.#ice.servers(host, ident),
       takeIce: ({ account }) => this.#ice.take(account.source),
+      takeLine: () => this.#takeLine(),
       onClosed: ({ account }) => this.#admission.release(account),
     });
     this.#site = new Site(this.#rows(), VERSION);
@@ -124,6 +133,7 @@ export class Service {
         "/ice",
         iceRow({
           origins: this.#config.allowOrigin,
+          onRefused: (origin) => this.#nameOrigin(origin),
           take: (client) => this.#ice.take(client),
           servers: (host) => this.#ice.servers(host, freshIdent()),
         }),
@@ -165,10 +175,10 @@ export class Service {
     const fault = handshakeFault(request, this.#config.allowOrigin, this.#hub.draining);
     if (fault) {
       if (fault.code === "origin") this.#nameOrigin(request.headers.get("origin")!);
-      return this.#refuse(fault);
+      return this.#refuse(fault, client);
     }
     const account = this.#admission.admit(client);
-    if (typeof account === "string") return this.#refuse(admissionFault(account));
+    if (typeof account === "string") return this.#refuse(admissionFault(account), client);
     const { version, protocol } = chooseSubprotocol(request.headers.get("sec-websocket-protocol"));
     return {
       protocol,
@@ -187,9 +197,21 @@ export class Service {
     );
   }
 
-  #refuse({ code, status, sentence, headers }: HandshakeFault): Response {
+  /** No browser shows its page the sentence: so it stands in the log too. */
+  #refuse({ code, status, sentence, headers }: HandshakeFault, client: Source): Response {
     this.#refusals.count(code);
+    if (this.#takeLine()) {
+      this.#log.debug("refused {code}: a handshake, of {client}: {sentence}", {
+        code,
+        client: String(client),
+        sentence,
+      });
+    }
     return refusal(status, sentence, headers);
+  }
+
+  #takeLine(): boolean {
+    return this.#refusalLines.take(REFUSAL_LINES_PER_SECOND, REFUSAL_LINES, this.#now);
   }
 
   /** Each mistake once. */

@@ -11,6 +11,8 @@ import type { Visit } from "./visit.ts";
 export interface IceEndpoint {
   /** See `isAllowedOrigin`. */
   readonly origins: readonly string[];
+  /** Told of the origin of a page that may not have it. */
+  onRefused(origin: string): void;
   /** Whether the client may have one more answer. */
   take(client: Source): boolean;
   /** For a client that came by the host; see `Visit.host`. */
@@ -21,7 +23,7 @@ export interface IceEndpoint {
  * Answers with `{"iceServers": [...], "iceTtlSeconds": ...}`. Pages of other sites may read it if their origin may
  * open a socket (CORS); 429 where a client asks too often.
  */
-export function iceRow({ origins, take, servers }: IceEndpoint): Row {
+export function iceRow({ origins, onRefused, take, servers }: IceEndpoint): Row {
   const originOf = ({ request }: Visit) => request.headers.get("origin");
   const cors = (origin: string | null): Record<string, string> =>
     isAllowedOrigin(origin, origins)
@@ -35,7 +37,10 @@ export function iceRow({ origins, take, servers }: IceEndpoint): Row {
   return {
     answer(visit) {
       const origin = originOf(visit);
-      if (!isAllowedOrigin(origin, origins)) return refusal(403, "Pages of this origin may not have this.");
+      if (origin !== null && !isAllowedOrigin(origin, origins)) {
+        onRefused(origin);
+        return refusal(403, "Pages of this origin may not have this.");
+      }
       if (!take(visit.client)) {
         return refusal(429, "Your address asks too often.", { ...cors(origin), "retry-after": "1" });
       }

@@ -3,7 +3,6 @@
 import { CloseCode } from "../protocol/codes.ts";
 import type { IceServers } from "../protocol/ice_servers.ts";
 import type { RoomLimits, SocketLimits } from "../limits/limits.ts";
-import { TokenBucket } from "../limits/token_bucket.ts";
 import { MAX_ECHO, type Refusal } from "../protocol/codec.ts";
 import type { Log, LogFields } from "../runtime/log.ts";
 import { MemoryStore } from "../rooms/memory.ts";
@@ -27,13 +26,11 @@ export interface HubOptions {
   /** ICE servers for a client; see `SessionContext`. */
   readonly ice: (client: Client, ident: string) => IceServers;
   readonly takeIce: (client: Client) => boolean;
+  /** Whether one more line about a single refused call may be logged. */
+  readonly takeLine: () => boolean;
   /** Called once for each client, when its socket is closed for good. */
   readonly onClosed: (client: Client) => void;
 }
-
-/** Lines of the log about single calls that were refused: so many at once, and per second in the long run. */
-const REFUSAL_LINES = 100;
-const REFUSAL_LINES_PER_SECOND = 10;
 
 /** Milliseconds between two looks for peers that have died. */
 const SWEEP_INTERVAL = 5000;
@@ -48,7 +45,9 @@ export class Hub {
   readonly #emptied = Promise.withResolvers<void>();
   #draining = false;
 
-  constructor({ limits, server, keepalive, log, refusals, links, now, ice, takeIce, onClosed }: HubOptions) {
+  constructor(
+    { limits, server, keepalive, log, refusals, links, now, ice, takeIce, takeLine, onClosed }: HubOptions,
+  ) {
     const rooms = new MemoryStore<Session>(Session.roomEvents, limits, ({ account }) => account);
     const welcome = {
       version: 3,
@@ -56,7 +55,6 @@ export class Hub {
       limits: clientLimits(limits),
       keepaliveSeconds: keepalive,
     } as const;
-    const refusalLines = new TokenBucket(REFUSAL_LINES, now());
     this.#context = {
       rooms,
       limits,
@@ -66,7 +64,7 @@ export class Hub {
       links,
       now,
       onRefused: (client, refusal) => {
-        if (refusalLines.take(REFUSAL_LINES_PER_SECOND, REFUSAL_LINES, now)) {
+        if (takeLine()) {
           log.debug("refused {code}: {what}, of {client}, version {version}", describe(client, refusal));
         }
       },

@@ -95,6 +95,12 @@ Deno.test("a subprotocol that is nearly ours is refused with a sentence, beside 
   }
   using client = await RawClient.open(port, { "Sec-WebSocket-Protocol": "diva.signal.v4, diva.signal.v3" });
   assertEquals(JSON.parse((await client.text())!)[0], "welcome");
+  client[Symbol.dispose]();
+  server.kill("SIGTERM");
+  const { stdout } = await server.output;
+  // A browser does not show its page why it was refused.
+  const sentence = "The subprotocol diva.signal.v4 is not spoken here.";
+  assertStringIncludes(stdout, `refused bad-handshake: a handshake, of 127.0.0.1: ${sentence}`);
 });
 
 Deno.test("a burst of mistakes does not fill the log, and its count is one line in words", async () => {
@@ -112,8 +118,12 @@ Deno.test("a burst of mistakes does not fill the log, and its count is one line 
 });
 
 Deno.test("a page that may not connect is named in the log, once, and not too many of them", async () => {
-  await using server = await serverProcess([...OPTIONS, "--allow-origin", "https://app.example.org"], TEXT);
+  const options = [...OPTIONS, "--allow-origin", "https://app.example.org", "--ice-endpoint", "on"];
+  await using server = await serverProcess(options, TEXT);
   const port = await server.port;
+  const headers = { origin: "https://ice.example.org" };
+  const ice = await fetch(`http://127.0.0.1:${port}/ice`, { headers });
+  assertEquals([ice.status, await ice.text()], [403, "Pages of this origin may not have this.\n"]);
   for (
     const origin of [
       "https://other.example.org",
@@ -130,8 +140,9 @@ Deno.test("a page that may not connect is named in the log, once, and not too ma
   const { stderr } = await server.output;
   const lines = stderr.trim().split("\n");
   assertEquals(lines.length, 16);
+  assertStringIncludes(lines[0]!, "Pages of https://ice.example.org may not connect.");
   assertStringIncludes(
-    lines[0]!,
+    lines[1]!,
     "Pages of https://other.example.org may not connect. If they are yours, start with --allow-origin " +
       "https://other.example.org.",
   );
