@@ -23,10 +23,11 @@ for WebRTC peers: they meet in a room, exchange their offers through it, connect
 <p class="label">Connect a WebSocket to</p>
 <pre class="address">${url}</pre>
 <p class="label">Try it in your browser's console</p>
-<pre>const ws = new WebSocket("${url}");
+<pre>const ws = new WebSocket("${url}", "diva.signal.v3");
 ws.onmessage = (event) =&gt; console.log(event.data);
 ws.onopen = () =&gt; ws.send('["join", "alice", "kitchen"]');</pre>
-<p class="note">Then the same in a second tab, as bob: both are told of each other.</p>`,
+<p class="note">The server says welcome. Then the same in a second tab, as bob: both are told of each other. What it
+does not understand it answers with an error that says why.</p>`,
   );
 }
 

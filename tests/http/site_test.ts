@@ -13,6 +13,7 @@ Deno.test("GET / is a page that shows the address to connect to", async () => {
   assertMatch(response.headers.get("content-type")!, /^text\/html; charset=utf-8$/);
   const page = await response.text();
   assertStringIncludes(page, server.url);
+  assertStringIncludes(page, `new WebSocket("${server.url}", "diva.signal.v3")`);
   assertStringIncludes(page, VERSION);
 });
 
