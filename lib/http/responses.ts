@@ -13,10 +13,10 @@ const SECURITY_HEADERS = {
 export function content(
   status: number,
   type: string,
-  text: string,
+  body: string | Uint8Array<ArrayBuffer>,
   headers: Record<string, string> = {},
 ): Response {
-  return new Response(text, {
+  return new Response(body, {
     status,
     headers: { ...SECURITY_HEADERS, "cache-control": "no-store", "content-type": type, ...headers },
   });

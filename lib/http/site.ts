@@ -25,7 +25,8 @@ export interface Health {
   readonly stunAnswers: number;
 }
 
-const METHODS = "GET, HEAD, OPTIONS";
+/** The methods of every row. */
+export const METHODS = "GET, HEAD, OPTIONS";
 
 /** Rows by their path, and a page for every path that there isn't. */
 export class Site {
@@ -70,29 +71,5 @@ export function healthRow(health: () => Health): Row {
       const now = health();
       return content(now.status === "ok" ? 200 : 503, "application/json", JSON.stringify(now) + "\n");
     },
-  };
-}
-
-/** A text that is the same for everybody, with an ETag; pages of any site may read it. */
-export async function assetRow(type: string, text: string): Promise<Row> {
-  const bytes = new TextEncoder().encode(text);
-  const digest = await crypto.subtle.digest("SHA-256", bytes);
-  const etag = new Uint8Array(digest).toBase64({ alphabet: "base64url", omitPadding: true }).slice(0, 22);
-  const cors = { "access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin" };
-  const headers = {
-    ...cors,
-    // Weak, since the runtime may compress what it sends. Asked for anew each time: the server may be a newer one.
-    etag: `W/"${etag}"`,
-    "cache-control": "no-cache",
-    vary: "accept-encoding",
-  };
-  return {
-    answer({ request }) {
-      if (request.headers.get("if-none-match")?.includes(etag)) {
-        return new Response(null, { status: 304, headers });
-      }
-      return content(200, type, text, headers);
-    },
-    preflight: () => ({ ...cors, "access-control-allow-methods": METHODS }),
   };
 }

@@ -1,8 +1,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../kit/assert.ts";
 import { parse } from "../../lib/config/command_line.ts";
 import { VERSION } from "../../lib/config/options.ts";
-import { assetRow } from "../../lib/http/site.ts";
-import { Source } from "../../lib/limits/source.ts";
 import { RawClient } from "../kit/raw_client.ts";
 import { testServer } from "../kit/server.ts";
 
@@ -118,25 +116,6 @@ Deno.test("a Host header that is none, or longer than a name can be, is refused 
   assertMatch(
     await ask(server.port, "GET / HTTP/1.1", { Host: name.repeat(4) + "example:3903" }),
     /^HTTP\/1.1 101/,
-  );
-});
-
-Deno.test("an asset has an ETag by which it need not be sent again, and pages of any site may read it", async () => {
-  const row = await assetRow("text/javascript; charset=utf-8", "export {};");
-  const visit = (headers: HeadersInit = {}) => {
-    const request = new Request("http://x/client.js", { headers });
-    return { request, url: new URL(request.url), client: Source.of("192.0.2.1") };
-  };
-  const first = row.answer(visit());
-  const etag = first.headers.get("etag")!;
-  assertEquals([first.status, await first.text()], [200, "export {};"]);
-  assertEquals(first.headers.get("access-control-allow-origin"), "*");
-  const again = row.answer(visit({ "if-none-match": etag }));
-  assertEquals([again.status, again.headers.get("etag"), await again.text()], [304, etag, ""]);
-  assertEquals(row.answer(visit({ "if-none-match": 'W/"other"' })).status, 200);
-  assertEquals(
-    (await assetRow("text/plain", "another")).answer(visit({ "if-none-match": etag })).status,
-    200,
   );
 });
 
