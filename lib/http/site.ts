@@ -49,7 +49,7 @@ export class Site {
       case "OPTIONS":
         return new Response(null, { status: 204, headers: { allow: METHODS, ...row.preflight?.(visit) } });
       default:
-        return refusal(405, `${method} is not possible here.`, { allow: METHODS });
+        return refusal(405, `Only ${METHODS} are possible here.`, { allow: METHODS });
     }
   }
 }
