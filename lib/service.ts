@@ -120,7 +120,7 @@ export class Service {
   answer(request: Request, connection: string): Response | Grant {
     this.#noticeProxy(connection, request.headers);
     const visit = readVisit(request, connection, this.#config);
-    if (typeof visit === "string") return refusal(400, visit);
+    if (visit instanceof Response) return visit;
     return wantsWebSocket(request) ? this.#admit(visit) : this.#site.answer(visit);
   }
 

@@ -38,13 +38,13 @@ export interface ProxyMistake {
   readonly sentence: string;
 }
 
-/** Reads a request that came from `connection`, or says in a sentence why it can't be answered. */
-export function readVisit(request: Request, connection: string, options: ProxyOptions): Visit | string {
+/** Reads a request that came from `connection`, or refuses it. */
+export function readVisit(request: Request, connection: string, options: ProxyOptions): Visit | Response {
   const { headers } = request;
   const { trustProxy, proxyHeader } = options;
   const { client, ...seen } = followHops(connection, hops(headers, proxyHeader), trustProxy);
   const url = requestedUrl(request, seen);
-  if (typeof url === "string") return url;
+  if (url instanceof Response) return url;
   const elsewhere = !isLoopback(client) ||
     namesClients(headers, proxyHeader) && !isTrusted(connection, trustProxy);
   const host = elsewhere && isLoopback(url.hostname) ? undefined : plainHost(url.hostname);

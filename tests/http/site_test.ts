@@ -135,6 +135,19 @@ Deno.test("a Host header that is none, or longer than a name can be, is refused 
   );
 });
 
+Deno.test("an address that is too long is refused, for sockets too: the runtime would keep it with them", async () => {
+  await using server = testServer();
+  const path = (length: number) => "/".padEnd(length - server.httpUrl.length, "x");
+  for (const [length, socket, plain] of [[8192, 101, 404], [8193, 414, 414], [60_000, 414, 414]] as const) {
+    const host = { Host: `127.0.0.1:${server.port}` };
+    const status = await ask(server.port, `GET ${path(length)} HTTP/1.1`, host);
+    assertMatch(status, new RegExp(`^HTTP/1.1 ${socket} `), String(length));
+    const answer = await fetch(server.httpUrl + path(length));
+    assertEquals([answer.status, answer.url.length], [plain, length]);
+    await answer.body?.cancel();
+  }
+});
+
 Deno.test("a bad handshake is answered with what is wrong with it", async () => {
   await using server = testServer({ allowOrigin: ["https://app.example.org"] });
   const status = async (line: string, change: Record<string, string | undefined>) =>

@@ -10,7 +10,7 @@ const behind = (...args: string[]) => options("--trust-proxy", "10.0.0.0/8", ...
 
 function visit(connection: string, url: string, headers: HeadersInit, config = behind()): Visit {
   const read = readVisit(new Request(url, { headers }), connection, config);
-  if (typeof read === "string") throw new Error(read);
+  if (read instanceof Response) throw new Error(`refused: ${read.status}`);
   return read;
 }
 
