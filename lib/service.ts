@@ -1,7 +1,6 @@
 /** All that a running server is, but for its sockets on the network. */
 
 import { Admission } from "./limits/admission.ts";
-import type { Source } from "./limits/source.ts";
 import { type Config, VERSION } from "./config/options.ts";
 import {
   admissionFault,
@@ -11,11 +10,10 @@ import {
   wantsWebSocket,
 } from "./http/handshake.ts";
 import { iceRow } from "./http/ice_endpoint.ts";
-import { isOrigin } from "./http/origin.ts";
+import { RefusalLog } from "./http/refusal_log.ts";
 import { refusal } from "./http/responses.ts";
 import { type Health, healthRow, pageRow, type Row, Site } from "./http/site.ts";
 import { proxyMistake, readVisit, type Visit } from "./http/visit.ts";
-import { TokenBucket } from "./limits/token_bucket.ts";
 import { Hub } from "./sockets/hub.ts";
 import { type IceService, openIce } from "./ice/ice.ts";
 import type { Log } from "./runtime/log.ts";
@@ -42,16 +40,6 @@ export interface ServiceOptions {
 
 const TALLY_INTERVAL_SECONDS = 10;
 
-/** Lines of the log about single refusals: so many at once, and per second in the long run. */
-const REFUSAL_LINES = 100;
-const REFUSAL_LINES_PER_SECOND = 10;
-
-/** So many refused origins are named in the log, each once, until they are all forgotten after ten minutes. */
-const MAX_ORIGINS = 16;
-const TALLIES_PER_ORIGIN = 60;
-/** A host name has at most 253 characters. */
-const MAX_ORIGIN_LENGTH = 300;
-
 export class Service {
   readonly #config: Config;
   readonly #log: Log;
@@ -59,16 +47,12 @@ export class Service {
   readonly #startedAt: number;
   readonly #refusals = new Tally();
   readonly #links = new Tally();
-  #tallies = 0;
   readonly #admission: Admission;
   readonly #ice: IceService;
   readonly #hub: Hub;
   readonly #site: Site;
-  readonly #refusalLines: TokenBucket;
+  readonly #refusalLog: RefusalLog;
   readonly #logTallies: ReturnType<typeof setInterval>;
-  readonly #proxyMistakes = new Set<string>();
-  /** Those that were named in the log since it was told last how many there were. */
-  readonly #refusedOrigins = new Set<string>();
 
   constructor(config: Config, { port, turnSecret, log, now }: ServiceOptions) {
     this.#config = config;
@@ -77,7 +61,7 @@ export class Service {
     this.#startedAt = now();
     this.#admission = new Admission(config, now);
     this.#ice = openIce(config, { port, turnSecret, log, now });
-    this.#refusalLines = new TokenBucket(REFUSAL_LINES, now());
+    this.#refusalLog = new RefusalLog(log, now);
     this.#hub = new Hub({
       limits: config,
       server: `signal/${VERSION}`,
@@ -88,7 +72,7 @@ export class Service {
       now,
       ice: ({ host }, ident) => this.#ice.servers(host, ident),
       takeIce: ({ account }) => this.#ice.take(account.source),
-      takeLine: () => this.#takeLine(),
+      takeLine: () => this.#refusalLog.takeLine(),
       onClosed: ({ account }) => this.#admission.release(account),
     });
     this.#site = new Site(this.#rows(), VERSION);
@@ -96,7 +80,6 @@ export class Service {
       const seconds = TALLY_INTERVAL_SECONDS;
       this.#tell(`refused in ${seconds} s`, this.#refusals);
       this.#tell(`links reported in ${seconds} s`, this.#links);
-      if (++this.#tallies % TALLIES_PER_ORIGIN === 0) this.#refusedOrigins.clear();
     }, TALLY_INTERVAL_SECONDS * 1000);
   }
 
@@ -118,7 +101,8 @@ export class Service {
 
   /** Answers a request that came from the address `connection`. */
   answer(request: Request, connection: string): Response | Grant {
-    this.#noticeProxy(connection, request.headers);
+    const mistake = proxyMistake(connection, request.headers, this.#config);
+    if (mistake) this.#refusalLog.proxy(mistake, connection);
     const visit = readVisit(request, connection, this.#config);
     if (visit instanceof Response) return visit;
     return wantsWebSocket(request) ? this.#admit(visit) : this.#site.answer(visit);
@@ -133,7 +117,7 @@ export class Service {
         "/ice",
         iceRow({
           origins: this.#config.allowOrigin,
-          onRefused: (origin) => this.#nameOrigin(origin),
+          onRefused: (origin) => this.#refusalLog.origin(origin),
           take: (client) => this.#ice.take(client),
           servers: (host) => this.#ice.servers(host, freshIdent()),
         }),
@@ -171,14 +155,12 @@ export class Service {
     this.#log.info("stopped");
   }
 
-  #admit({ request, client, host }: Visit): Response | Grant {
+  #admit(visit: Visit): Response | Grant {
+    const { request, client, host } = visit;
     const fault = handshakeFault(request, this.#config.allowOrigin, this.#hub.draining);
-    if (fault) {
-      if (fault.code === "origin") this.#nameOrigin(request.headers.get("origin")!);
-      return this.#refuse(fault, client);
-    }
+    if (fault) return this.#refuse(fault, visit);
     const account = this.#admission.admit(client);
-    if (typeof account === "string") return this.#refuse(admissionFault(account), client);
+    if (typeof account === "string") return this.#refuse(admissionFault(account), visit);
     const { version, protocol } = chooseSubprotocol(request.headers.get("sec-websocket-protocol"));
     return {
       protocol,
@@ -186,40 +168,9 @@ export class Service {
     };
   }
 
-  /** The operator needs to know which to allow; whoever makes up a new one each time does not fill the log. */
-  #nameOrigin(origin: string): void {
-    const { size } = this.#refusedOrigins;
-    if (size >= MAX_ORIGINS || this.#refusedOrigins.has(origin) || !isOrigin(origin)) return;
-    this.#refusedOrigins.add(origin);
-    this.#log.warn(
-      "Pages of {origin} may not connect. If they are yours, start with --allow-origin {origin}.",
-      { origin: origin.slice(0, MAX_ORIGIN_LENGTH) },
-    );
-  }
-
-  /** No browser shows its page the sentence: so it stands in the log too. */
-  #refuse({ code, status, sentence, headers }: HandshakeFault, client: Source): Response {
+  #refuse({ code, status, sentence, headers }: HandshakeFault, { request, client }: Visit): Response {
     this.#refusals.count(code);
-    if (this.#takeLine()) {
-      this.#log.debug("refused {code}: a handshake, of {client}: {sentence}", {
-        code,
-        client: String(client),
-        sentence,
-      });
-    }
+    this.#refusalLog.handshake(code, sentence, client, request.headers.get("origin"));
     return refusal(status, sentence, headers);
-  }
-
-  #takeLine(): boolean {
-    return this.#refusalLines.take(REFUSAL_LINES_PER_SECOND, REFUSAL_LINES, this.#now);
-  }
-
-  /** Each mistake once. */
-  #noticeProxy(connection: string, headers: Headers): void {
-    const found = proxyMistake(connection, headers, this.#config);
-    if (found === undefined || this.#proxyMistakes.has(found.mistake)) return;
-    this.#proxyMistakes.add(found.mistake);
-    // What is to be copied stands in the text as it is: a field would be quoted there.
-    this.#log.warn(found.sentence, { address: connection });
   }
 }

@@ -100,7 +100,7 @@ Deno.test("a subprotocol that is nearly ours is refused with a sentence, beside 
   const { stdout } = await server.output;
   // A browser does not show its page why it was refused.
   const sentence = "The subprotocol diva.signal.v4 is not spoken here.";
-  assertStringIncludes(stdout, `refused bad-handshake: a handshake, of 127.0.0.1: ${sentence}`);
+  assertStringIncludes(stdout, `refused bad-handshake: a handshake, of 127.0.0.1, origin none: ${sentence}`);
 });
 
 Deno.test("a burst of mistakes does not fill the log, and its count is one line in words", async () => {
