@@ -1,9 +1,8 @@
-/** Addresses, and which of those that a request names is the client's. */
+/** Which of the addresses that a request names is the client's. */
 
-import ipaddr from "ipaddr.js";
+import type ipaddr from "ipaddr.js";
+import { type Ip, parseAddress } from "../runtime/addresses.ts";
 import type { Hop } from "./forwarded.ts";
-
-type Ip = ipaddr.IPv4 | ipaddr.IPv6;
 
 /** Address ranges whose word about the client is taken; those of IPv4 as they are within IPv6. */
 export type TrustedProxies = readonly [ipaddr.IPv6, number][];
@@ -48,14 +47,6 @@ export function followHops(connection: string, hops: Iterable<Hop>, trusted: Tru
   return { client, host, proto };
 }
 
-/** IPv6 forms of IPv4 addresses become IPv4; a zone (`fe80::1%eth0`) is dropped. */
-function parseAddress(text: string): Ip | undefined {
-  const bare = text.replace(/%.*$/, "");
-  return ipaddr.IPv4.isValidFourPartDecimal(bare) || ipaddr.IPv6.isValid(bare)
-    ? ipaddr.process(bare)
-    : undefined;
-}
-
 function withinIpv6(address: Ip): ipaddr.IPv6 {
   return address.kind() === "ipv4" ? (address as ipaddr.IPv4).toIPv4MappedAddress() : address as ipaddr.IPv6;
 }
@@ -63,24 +54,6 @@ function withinIpv6(address: Ip): ipaddr.IPv6 {
 export function isTrusted(text: string, trusted: TrustedProxies): boolean {
   const ip = trusted.length > 0 && parseAddress(text);
   return !!ip && trusted.some(([range, bits]) => withinIpv6(ip).match(range, bits));
-}
-
-/** Whether a host name or address, an IPv6 address with or without brackets, leads back to the machine it is used on. */
-export function isLoopback(host: string): boolean {
-  if (/(?:^|\.)localhost\.?$/i.test(host)) return true;
-  const range = parseAddress(host.replace(/^\[(.*)\]$/, "$1"))?.range();
-  return range === "loopback" || range === "unspecified";
-}
-
-/** An IPv6 form of an IPv4 address as that, with or without brackets; anything else as it is. */
-export function plainHost(host: string): string {
-  const address = parseAddress(host.replace(/^\[(.*)\]$/, "$1"));
-  return address?.kind() === "ipv4" ? address.toString() : host;
-}
-
-/** An address that the public internet does not route, as a proxy of the operator's has. */
-export function isLocal(address: string): boolean {
-  return parseAddress(address)?.range() !== "unicast";
 }
 
 /** `[2001:db8::1]:4711` and `192.0.2.1:4711` without the port; a bare IPv6 address as it is. */

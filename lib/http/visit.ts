@@ -1,14 +1,8 @@
 /** Who asks, for what, and by which name: of a proxy's word as much as the operator believes. */
 
 import { Source } from "../limits/source.ts";
-import {
-  followHops,
-  isLocal,
-  isLoopback,
-  isTrusted,
-  plainHost,
-  type TrustedProxies,
-} from "./client_address.ts";
+import { isLocal, isLoopback, plainHost } from "../runtime/addresses.ts";
+import { followHops, isTrusted, type TrustedProxies } from "./client_address.ts";
 import { hops } from "./forwarded.ts";
 import { requestedUrl } from "./host.ts";
 

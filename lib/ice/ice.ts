@@ -1,6 +1,7 @@
 /** The server's own STUN, and what clients are told of it and of other servers. */
 
 import type { Log } from "../runtime/log.ts";
+import { isLoopback } from "../runtime/addresses.ts";
 import { listenOn } from "../runtime/process.ts";
 import { type ClientLimits, clientRates, networkFactors } from "../limits/limits.ts";
 import type { Source } from "../limits/source.ts";
@@ -58,6 +59,13 @@ export interface IceService {
   close(): void;
 }
 
+const NAMELESS =
+  "A client from elsewhere came by a name of this machine alone, such as localhost: a proxy does not pass on " +
+  "what it was asked for. Such clients are not told of STUN here; --public-host names where they find it.";
+const UNREACHABLE =
+  "STUN is answered on a loopback address only, where clients from elsewhere can't ask it: they are " +
+  "not told of it. --stun-host :: answers everybody.";
+
 /** Opens the STUN ports. One that can't be had is told in the log, and gone without. */
 export function openIce(options: IceOptions, { port, turnSecret, log, now }: IceServiceParts): IceService {
   const wanted = [options.stunPort ?? port, options.stunSecondPort].filter((port) => port !== "off");
@@ -77,17 +85,23 @@ export function openIce(options: IceOptions, { port, turnSecret, log, now }: Ice
     turnTtlSeconds: options.turnTtl,
   };
   const rates = clientRates(options, options.iceRate, options.iceBurst);
-  let warned = false;
+  const shutIn = servers.every(({ hostname }) => /^127\.|^::1$/.test(hostname));
+  const warned = new Set<string>();
+  function warnOnce(sentence: string): void {
+    if (warned.has(sentence)) return;
+    warned.add(sentence);
+    log.warn(sentence);
+  }
   return {
     stunPorts,
     stunAnswers: () => servers.reduce((sum, { counts }) => sum + counts.answered, 0),
     servers(host, ident) {
-      if (host === undefined && sources.publicHost === undefined && stunPorts.length > 0 && !warned) {
-        warned = true;
-        log.warn(
-          "A client from elsewhere came by a name of this machine alone, such as localhost: a proxy does not pass on " +
-            "what it was asked for. Such clients are not told of STUN here; --public-host names where they find it.",
-        );
+      if (options.publicHost === undefined && servers.length > 0) {
+        if (host === undefined) warnOnce(NAMELESS);
+        else if (shutIn && !isLoopback(host)) {
+          warnOnce(UNREACHABLE);
+          return serversFor(sources, undefined, ident);
+        }
       }
       return serversFor(sources, host, ident);
     },

@@ -82,7 +82,7 @@ Deno.test("where a proxy and the options don't fit, the operator is told what to
   assertEquals(mistake("172.17.0.1", { "cf-connecting-ip": "198.51.100.7" }, cloud)!.mistake, "untrusted");
 });
 
-const ICE = ["--host", "127.0.0.1", "--port", "0", "--ice-endpoint", "on"];
+const ICE = ["--host", "127.0.0.1", "--stun-host", "0.0.0.0", "--port", "0", "--ice-endpoint", "on"];
 
 Deno.test("a client from elsewhere is not sent to its own machine for STUN, and the log says so once", async () => {
   await using server = await serverProcess([...ICE, "--trust-proxy", "127.0.0.1"], { LOG_FORMAT: "text" });
@@ -113,4 +113,28 @@ Deno.test("with a public host everybody is told of STUN there, wherever from", a
   assertEquals((await answer.json()).iceServers, [{
     urls: [`stun:stun.example.org:${server.stunPorts[0]}`],
   }]);
+});
+
+Deno.test("STUN on a loopback address is told to who came by one, and the log says so once", async () => {
+  const options = [
+    "--host",
+    "127.0.0.1",
+    "--port",
+    "0",
+    "--ice-endpoint",
+    "on",
+    "--trust-proxy",
+    "127.0.0.1",
+  ];
+  await using server = await serverProcess(options, { LOG_FORMAT: "text" });
+  const port = await server.port;
+  const servers = async (headers: Record<string, string>) =>
+    (await (await fetch(`http://127.0.0.1:${port}/ice`, { headers })).json()).iceServers;
+  const remote = { "x-forwarded-for": "198.51.100.7", "x-forwarded-host": "signal.example.org" };
+  assertEquals(await servers(remote), []);
+  assertEquals(await servers(remote), []);
+  assertEquals(await servers({}), [{ urls: [`stun:127.0.0.1:${port}`] }]);
+  server.kill("SIGTERM");
+  const { stderr } = await server.output;
+  assertEquals(stderr.match(/--stun-host :: answers everybody/g)?.length, 1, stderr);
 });
