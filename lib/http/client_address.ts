@@ -21,16 +21,16 @@ export function parseRange(text: string): [ipaddr.IPv6, number] | undefined {
 /**
  * The client's address, and what is known of how it came: that of the connection, or, where a trusted proxy is at its
  * other end, the right-most noted one that is not itself a trusted proxy. Whatever stands to the left of it is the
- * client's own claim.
+ * client's own claim. A connection without an IP address has no `client`.
  *
  * @param hops the nearest proxy's note first
  */
 export function followHops(connection: string, hops: Iterable<Hop>, trusted: TrustedProxies): {
-  client: string;
+  client?: Ip;
   host?: string;
   proto?: string;
 } {
-  let client = parseAddress(connection)?.toString() ?? connection;
+  let client = parseAddress(connection);
   let host: string | undefined;
   let proto: string | undefined;
   if (isTrusted(client, trusted)) {
@@ -40,7 +40,7 @@ export function followHops(connection: string, hops: Iterable<Hop>, trusted: Tru
       const address = parseAddress(withoutPort(hop.from));
       // What the proxy could not name ("unknown", "_hidden") ends the chain of what can be believed.
       if (address === undefined) break;
-      client = address.toString();
+      client = address;
       if (!isTrusted(client, trusted)) break;
     }
   }
@@ -51,9 +51,10 @@ function withinIpv6(address: Ip): ipaddr.IPv6 {
   return address.kind() === "ipv4" ? (address as ipaddr.IPv4).toIPv4MappedAddress() : address as ipaddr.IPv6;
 }
 
-export function isTrusted(text: string, trusted: TrustedProxies): boolean {
-  const ip = trusted.length > 0 && parseAddress(text);
-  return !!ip && trusted.some(([range, bits]) => withinIpv6(ip).match(range, bits));
+export function isTrusted(address: Ip | undefined, trusted: TrustedProxies): boolean {
+  if (address === undefined || trusted.length === 0) return false;
+  const within = withinIpv6(address);
+  return trusted.some(([range, bits]) => within.match(range, bits));
 }
 
 /** `[2001:db8::1]:4711` and `192.0.2.1:4711` without the port; a bare IPv6 address as it is. */

@@ -1,7 +1,7 @@
 /** Who asks, for what, and by which name: of a proxy's word as much as the operator believes. */
 
 import { Source } from "../limits/source.ts";
-import { isLocal, isLoopback, plainHost } from "../runtime/addresses.ts";
+import { isLoopback, isLoopbackAddress, parseAddress, plainHost } from "../runtime/addresses.ts";
 import { followHops, isTrusted, type TrustedProxies } from "./client_address.ts";
 import { hops } from "./forwarded.ts";
 import { requestedUrl } from "./host.ts";
@@ -39,11 +39,15 @@ export function readVisit(request: Request, connection: string, options: ProxyOp
   const { client, ...seen } = followHops(connection, hops(headers, proxyHeader), trustProxy);
   const url = requestedUrl(request, seen);
   if (url instanceof Response) return url;
-  const elsewhere = !isLoopback(client) ||
-    namesClients(headers, proxyHeader) && !isTrusted(connection, trustProxy);
-  const host = elsewhere && isLoopback(url.hostname) ? undefined : plainHost(url.hostname);
-  return { request, url, client: Source.of(client), host };
+  const { hostname } = url;
+  const astray = isLoopback(hostname) && (client === undefined || !isLoopbackAddress(client) ||
+    namesClients(headers, proxyHeader) && !isTrusted(parseAddress(connection), trustProxy));
+  const source = new Source(Uint8Array.from(client?.toByteArray() ?? NO_ADDRESS));
+  return { request, url, client: source, host: astray ? undefined : plainHost(hostname) };
 }
+
+/** Of connections that have none: they count as one client. */
+const NO_ADDRESS = new Uint8Array(16);
 
 /**
  * What shows that a proxy and the options don't fit: then all its clients share the limits of one.
@@ -54,10 +58,10 @@ export function proxyMistake(
   { trustProxy, proxyHeader }: ProxyOptions,
 ): ProxyMistake | undefined {
   if (!namesClients(headers, proxyHeader)) return undefined;
-  const address = plainHost(connection);
+  const address = parseAddress(connection);
   if (!isTrusted(address, trustProxy)) {
     // On the public internet anybody may send such a header.
-    if (!isLocal(address)) return undefined;
+    if (address === undefined || address.range() === "unicast") return undefined;
     return {
       mistake: "untrusted",
       sentence:

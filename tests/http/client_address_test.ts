@@ -1,12 +1,13 @@
 import { assertEquals } from "../kit/assert.ts";
 import { followHops, isTrusted, parseRange } from "../../lib/http/client_address.ts";
 import { hops } from "../../lib/http/forwarded.ts";
+import { parseAddress } from "../../lib/runtime/addresses.ts";
 
 const ranges = (...texts: string[]) => texts.map((text) => parseRange(text)!);
 const trusted = ranges("10.0.0.0/8", "::1", "2001:db8:1::/48");
 const address = (connection: string, headers: HeadersInit, proxies = trusted) => {
   const [name = "x-forwarded-for"] = new Headers(headers).keys();
-  return followHops(connection, hops(new Headers(headers), name), proxies).client;
+  return followHops(connection, hops(new Headers(headers), name), proxies).client?.toString();
 };
 
 Deno.test("ranges are read, and what is none is told", () => {
@@ -56,7 +57,7 @@ Deno.test("an IPv4 address within an IPv6 one is that IPv4 address, in ranges an
     ["fe80::/10", "fe80::1%eth0", true],
   ];
   for (const [range, text, expected] of cases) {
-    assertEquals(isTrusted(text, ranges(range)), expected, `${text} in ${range}`);
+    assertEquals(isTrusted(parseAddress(text), ranges(range)), expected, `${text} in ${range}`);
   }
   assertEquals(address("::ffff:192.0.2.1", {}), "192.0.2.1");
 });
@@ -65,6 +66,7 @@ Deno.test("nobody but a trusted proxy is believed", () => {
   assertEquals(address("192.0.2.1", { "x-forwarded-for": "198.51.100.7" }), "192.0.2.1");
   assertEquals(address("192.0.2.1", { forwarded: "for=198.51.100.7" }), "192.0.2.1");
   assertEquals(address("127.0.0.1", { "x-forwarded-for": "198.51.100.7" }, []), "127.0.0.1");
+  assertEquals(address("", { "x-forwarded-for": "198.51.100.7" }), undefined);
 });
 
 Deno.test("the client is the right-most address that is no trusted proxy", () => {
