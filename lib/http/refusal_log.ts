@@ -59,10 +59,11 @@ export class RefusalLog {
     if (origin.length > MAX_ORIGIN_LENGTH || !isOrigin(origin)) return;
     this.#origins.add(origin);
     this.#log.warn(
-      "Pages of {origin} may not connect. If they are yours, start with --allow-origin {origin}.",
-      {
-        origin,
-      },
+      origin === "null"
+        ? "Pages from files or in sandboxed frames may not connect: browsers send the origin {origin} for them. " +
+          "--allow-origin {origin} lets them, and sandboxed frames of any other site too."
+        : "Pages of {origin} may not connect. If they are yours, start with --allow-origin {origin}.",
+      { origin },
     );
   }
 

@@ -3,7 +3,7 @@ import { isAllowedOrigin, isOrigin, originFault } from "../../lib/http/origin.ts
 import { handshake, RawClient } from "../kit/raw_client.ts";
 import { serverProcess } from "../kit/server.ts";
 
-/** What Capacitor, Ionic, Tauri, Electron and extensions send, and pages from files and in sandboxes. */
+/** What Capacitor, Ionic, Tauri, Electron and extensions send; and pages from files and in sandboxed frames: null. */
 const APPS = [
   "capacitor://localhost",
   "ionic://localhost",

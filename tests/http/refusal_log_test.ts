@@ -42,6 +42,12 @@ Deno.test("a refused origin is named once, whatever strangers make up, and again
   }
   assertEquals(warnings().length, 16);
   assertStringIncludes(warnings()[0]!, "--allow-origin https://0.example.");
+  const other = told();
+  other.refusals.origin("null");
+  assertStringIncludes(
+    other.lines[0]!,
+    "--allow-origin null lets them, and sandboxed frames of any other site too.",
+  );
   clock.now += 599_999;
   refusals.origin("https://0.example");
   assertEquals(warnings().length, 16);
