@@ -3,11 +3,11 @@
 // @ts-types="./wrtc.d.ts"
 import wrtc from "@roamhq/wrtc";
 // @ts-types="./wrtc.d.ts"
-import type { Configuration, DataChannel, IceCandidate } from "@roamhq/wrtc";
+import type { Configuration, DataChannel, IceCandidate, SessionDescription } from "@roamhq/wrtc";
 
 export const { RTCPeerConnection } = wrtc;
 export type Peer = InstanceType<typeof RTCPeerConnection>;
-export type { Configuration, IceCandidate };
+export type { Configuration, IceCandidate, SessionDescription };
 
 /** Longer than libwebrtc takes to give up a pair that both sides have candidates for. */
 const PATIENCE_MS = 60_000;
