@@ -9,11 +9,13 @@ import {
   handshakeFault,
   wantsWebSocket,
 } from "./http/handshake.ts";
+import { clientRows } from "./http/files.ts";
 import { iceRow } from "./http/ice_endpoint.ts";
 import { RefusalLog } from "./http/refusal_log.ts";
 import { refusal } from "./http/responses.ts";
 import { type Health, healthRow, pageRow, type Row, Site } from "./http/site.ts";
 import { proxyMistake, readVisit, type Visit } from "./http/visit.ts";
+import { whoamiRow } from "./http/whoami.ts";
 import { Hub } from "./sockets/hub.ts";
 import { type IceService, openIce } from "./ice/ice.ts";
 import type { Log } from "./runtime/log.ts";
@@ -111,7 +113,9 @@ export class Service {
   /** Everything that is not a WebSocket, by its path. */
   *#rows(): Iterable<readonly [string, Row]> {
     yield ["/", pageRow(VERSION)];
+    yield* clientRows();
     yield ["/healthz", healthRow(() => this.health())];
+    yield ["/whoami", whoamiRow(this.#config.allowOrigin, this.#config.proxyHeader)];
     if (this.#ice.endpoint) {
       yield [
         "/ice",

@@ -78,7 +78,7 @@ export async function examine(
     const { welcome, ms, close } = await greet(Socket!, base, stepTimeout);
     close();
     if (!welcome) {
-      return server.verdict === "ok"
+      return server.verdict !== "failed"
         ? {
           verdict: "failed",
           text: "The server answers, but no WebSocket comes about.",
@@ -116,7 +116,8 @@ export async function examine(
         const text = `UDP works. From outside you are seen at ${first.address}, after ${found.ms} ms.`;
         return { verdict: "ok", text, details };
       }
-      if (found.errors.length > 0 || found.ms >= stepTimeout) {
+      // One that is of another family than the interface is nobody's fault.
+      if (found.errors.some(({ text }) => !/incompatible/.test(text)) || found.ms >= stepTimeout) {
         return {
           verdict: "failed",
           text: `No answer from ${each[0]?.urls} over UDP.`,
@@ -213,7 +214,7 @@ async function askServer(base: URL, timeoutMs: number): Promise<Verdict> {
   const seen = await fetch(url, { signal: AbortSignal.timeout(timeoutMs) }).then((answer) =>
     answer.ok ? answer.json() : undefined
   )
-    .catch(() => undefined) as { address: string; proxies: number } | undefined;
+    .catch(() => undefined) as { address: string; proxies: number; unheard: boolean } | undefined;
   if (!seen) {
     return {
       verdict: "failed",
@@ -222,6 +223,14 @@ async function askServer(base: URL, timeoutMs: number): Promise<Verdict> {
     };
   }
   const { address, proxies } = seen;
+  if (seen.unheard) {
+    return {
+      verdict: "notice",
+      text: `A proxy at ${address} names clients, which the server does not believe.`,
+      advice: "Everybody behind it shares the limits of one client: start the server with --trust-proxy.",
+      details: { ...seen },
+    };
+  }
   const way = proxies === 0 ? "directly" : proxies === 1 ? "through a proxy" : `through ${proxies} proxies`;
   return {
     verdict: "ok",
@@ -275,7 +284,7 @@ async function stayQuiet(Socket: WebSocketConstructor, base: URL, seconds: numbe
   }
   return {
     verdict: "failed",
-    text: `A silent connection was ended after ${lasted} s (${code}).`,
+    text: `A silent connection was ended after ${lasted} s (${code || 1006}).`,
     advice: "A proxy in between gives up too early: let it wait longer than the server's --keepalive.",
     details: { seconds: lasted, code },
   };
@@ -313,13 +322,13 @@ async function loop(
       if (!peer) {
         return {
           verdict: "failed",
-          text: "Two peers in this page did not find each other.",
+          text: "Two peers here, side by side, did not find each other.",
           advice: "An extension or a setting of the browser may forbid WebRTC.",
         };
       }
       return {
         verdict: "ok",
-        text: `Two peers in this page are connected after ${ms} ms (${peer.path}).`,
+        text: `Two peers here are connected through the server after ${ms} ms (${peer.path}).`,
         details: { ms, path: peer.path },
       };
     });

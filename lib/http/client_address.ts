@@ -19,7 +19,7 @@ export function parseRange(text: string): [ipaddr.IPv6, number] | undefined {
 }
 
 /**
- * The client's address, and what is known of how it came: that of the connection, or, where a trusted proxy is at its
+ * The client's address, how many proxies it came through, and what is known of how it came: that of the connection, or, where a trusted proxy is at its
  * other end, the right-most noted one that is not itself a trusted proxy. Whatever stands to the left of it is the
  * client's own claim. A connection without an IP address has no `client`.
  *
@@ -27,10 +27,12 @@ export function parseRange(text: string): [ipaddr.IPv6, number] | undefined {
  */
 export function followHops(connection: string, hops: Iterable<Hop>, trusted: TrustedProxies): {
   client?: Ip;
+  proxies: number;
   host?: string;
   proto?: string;
 } {
   let client = parseAddress(connection);
+  let proxies = 0;
   let host: string | undefined;
   let proto: string | undefined;
   if (isTrusted(client, trusted)) {
@@ -41,10 +43,11 @@ export function followHops(connection: string, hops: Iterable<Hop>, trusted: Tru
       // What the proxy could not name ("unknown", "_hidden") ends the chain of what can be believed.
       if (address === undefined) break;
       client = address;
+      proxies++;
       if (!isTrusted(client, trusted)) break;
     }
   }
-  return { client, host, proto };
+  return { client, proxies, host, proto };
 }
 
 function withinIpv6(address: Ip): ipaddr.IPv6 {

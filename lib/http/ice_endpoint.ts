@@ -2,7 +2,7 @@
 
 import type { IceServers } from "../protocol/ice_servers.ts";
 import type { Source } from "../limits/source.ts";
-import { isAllowedOrigin } from "./origin.ts";
+import { isAllowedOrigin, sharedWith } from "./origin.ts";
 import { content, refusal } from "./responses.ts";
 import type { Row } from "./site.ts";
 import type { Visit } from "./visit.ts";
@@ -25,15 +25,7 @@ export interface IceEndpoint {
  */
 export function iceRow({ origins, onRefused, take, servers }: IceEndpoint): Row {
   const originOf = ({ request }: Visit) => request.headers.get("origin");
-  const cors = (origin: string | null): Record<string, string> =>
-    isAllowedOrigin(origin, origins)
-      ? {
-        "access-control-allow-origin": origins.length === 0 ? "*" : origin ?? "null",
-        "access-control-allow-methods": "GET, HEAD",
-        "cross-origin-resource-policy": "cross-origin",
-        vary: "origin",
-      }
-      : {};
+  const cors = (origin: string | null) => sharedWith(origin, origins);
   return {
     answer(visit) {
       const origin = originOf(visit);

@@ -45,3 +45,14 @@ export function isAllowedOrigin(origin: string | null, patterns: readonly string
     return scheme !== undefined && origin.toLowerCase().startsWith(scheme);
   });
 }
+
+/** The headers with which a page of `origin` may read an answer, where it may connect (CORS). */
+export function sharedWith(origin: string | null, patterns: readonly string[]): Record<string, string> {
+  if (!isAllowedOrigin(origin, patterns)) return {};
+  return {
+    "access-control-allow-origin": patterns.length === 0 ? "*" : origin ?? "null",
+    "access-control-allow-methods": "GET, HEAD",
+    "cross-origin-resource-policy": "cross-origin",
+    vary: "origin",
+  };
+}

@@ -1,7 +1,7 @@
 /** Who asks, for what, and by which name: of a proxy's word as much as the operator believes. */
 
 import { Source } from "../limits/source.ts";
-import { isLoopback, isLoopbackAddress, parseAddress, plainHost } from "../runtime/addresses.ts";
+import { type Ip, isLoopback, isLoopbackAddress, parseAddress, plainHost } from "../runtime/addresses.ts";
 import { followHops, isTrusted, type TrustedProxies } from "./client_address.ts";
 import { hops } from "./forwarded.ts";
 import { requestedUrl } from "./host.ts";
@@ -12,6 +12,10 @@ export interface Visit {
   /** As the client wrote it: behind a trusted proxy with the scheme and the host by which that one was asked. */
   readonly url: URL;
   readonly client: Source;
+  /** As text would have it; connections other than by IP have none. */
+  readonly address?: Ip;
+  /** How many trusted proxies it came through. */
+  readonly proxies: number;
   /**
    * The host at which this client finds what else the server offers; `undefined` where the one that was asked for is
    * the name of everybody's own machine, and the client is on another: a proxy did not pass on what it was asked for.
@@ -36,14 +40,21 @@ export interface ProxyMistake {
 export function readVisit(request: Request, connection: string, options: ProxyOptions): Visit | Response {
   const { headers } = request;
   const { trustProxy, proxyHeader } = options;
-  const { client, ...seen } = followHops(connection, hops(headers, proxyHeader), trustProxy);
+  const { client, proxies, ...seen } = followHops(connection, hops(headers, proxyHeader), trustProxy);
   const url = requestedUrl(request, seen);
   if (url instanceof Response) return url;
   const { hostname } = url;
   const astray = isLoopback(hostname) && (client === undefined || !isLoopbackAddress(client) ||
     namesClients(headers, proxyHeader) && !isTrusted(parseAddress(connection), trustProxy));
   const source = new Source(Uint8Array.from(client?.toByteArray() ?? NO_ADDRESS));
-  return { request, url, client: source, host: astray ? undefined : plainHost(hostname) };
+  return {
+    request,
+    url,
+    client: source,
+    address: client,
+    proxies,
+    host: astray ? undefined : plainHost(hostname),
+  };
 }
 
 /** Of connections that have none: they count as one client. */

@@ -48,16 +48,18 @@ interface Kind {
 
 /**
  * Of the example, a change: `unclean` leaves a client's own `Forwarded` as it is; `forwarded` notes clients there, and
- * in no other header (HAProxy only).
+ * in no other header (HAProxy only); `no upgrade` passes requests on, but no WebSocket (nginx only).
  */
-export type Variant = "as documented" | "unclean" | "forwarded";
+export type Variant = "as documented" | "unclean" | "forwarded" | "no upgrade";
 
 /** Runs a proxy as the current user. `upstream`: the port of the server. */
 async function run(kind: Kind, language: string, upstream: number, variant: Variant): Promise<Proxy> {
   const directory = await Deno.makeTempDir({ prefix: `${kind.program}-` });
   const port = freePort();
   let example = await documented(language);
-  if (variant !== "as documented") {
+  if (variant === "no upgrade") {
+    example = replace(example, /^\s*proxy_set_header Upgrade .*$/m, "");
+  } else if (variant !== "as documented") {
     example = replace(
       example,
       /^.*(?:set_header Forwarded "";|header_up -Forwarded|del-header Forwarded)$/m,
