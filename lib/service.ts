@@ -9,8 +9,9 @@ import {
   handshakeFault,
   wantsWebSocket,
 } from "./http/handshake.ts";
-import { clientRows } from "./http/files.ts";
+import { clientRows, pageFileRows } from "./http/files.ts";
 import { iceRow } from "./http/ice_endpoint.ts";
+import type { Imprint } from "./http/page.ts";
 import { RefusalLog } from "./http/refusal_log.ts";
 import { refusal } from "./http/responses.ts";
 import { type Health, healthRow, pageRow, type Row, Site } from "./http/site.ts";
@@ -52,6 +53,8 @@ export class Service {
   readonly #admission: Admission;
   readonly #ice: IceService;
   readonly #hub: Hub;
+  /** What stands below the pages; without one there are none. */
+  readonly #imprint?: Imprint;
   readonly #site: Site;
   readonly #refusalLog: RefusalLog;
   readonly #logTallies: ReturnType<typeof setInterval>;
@@ -77,7 +80,8 @@ export class Service {
       takeLine: () => this.#refusalLog.takeLine(),
       onClosed: ({ account }) => this.#admission.release(account),
     });
-    this.#site = new Site(this.#rows(), VERSION);
+    this.#imprint = config.page === "on" ? { version: VERSION, source: config.sourceUrl } : undefined;
+    this.#site = new Site(this.#rows(), this.#imprint);
     this.#logTallies = setInterval(() => {
       const seconds = TALLY_INTERVAL_SECONDS;
       this.#tell(`refused in ${seconds} s`, this.#refusals);
@@ -112,7 +116,10 @@ export class Service {
 
   /** Everything that is not a WebSocket, by its path. */
   *#rows(): Iterable<readonly [string, Row]> {
-    yield ["/", pageRow(VERSION)];
+    if (this.#imprint) {
+      yield ["/", pageRow(this.#imprint)];
+      yield* pageFileRows();
+    }
     yield* clientRows();
     yield ["/healthz", healthRow(() => this.health())];
     yield ["/whoami", whoamiRow(this.#config.allowOrigin, this.#config.proxyHeader)];

@@ -357,7 +357,8 @@ export class Signaller extends Target<SignallerEvents> implements Disposable {
   }
 
   #send(call: unknown[]): boolean {
-    if (this.#state !== "open") return false;
+    // Not while it closes: browsers would complain on the console.
+    if (this.#state !== "open" || this.#socket?.readyState !== 1) return false;
     try {
       this.#socket.send(JSON.stringify(call));
       return true;

@@ -6,7 +6,17 @@ import { originFault } from "../http/origin.ts";
 import { STUN_LIMITS } from "../ice/stun_server.ts";
 import { iceUrlFault } from "../ice/turn.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../runtime/log.ts";
-import { Fault, headerName, oneOf, positiveNumber, stunPort, text, urlOf, wholeNumber } from "./values.ts";
+import {
+  Fault,
+  headerName,
+  httpUrl,
+  oneOf,
+  positiveNumber,
+  stunPort,
+  text,
+  urlOf,
+  wholeNumber,
+} from "./values.ts";
 
 export const VERSION: string = manifest.version;
 
@@ -128,6 +138,20 @@ export const OPTIONS = {
     help: "for how long TURN credentials are good",
     default: 21_600,
     read: wholeNumber(60, 2_592_000),
+  }),
+  "page": option<"on" | "off">({
+    env: "SIGNAL_PAGE",
+    value: "WHETHER",
+    help: "whether there is a page for people, with examples and documents: on or off",
+    default: "on",
+    read: oneOf(["on", "off"]),
+  }),
+  "source-url": option<string | undefined>({
+    env: "SIGNAL_SOURCE_URL",
+    value: "URL",
+    help: "where the source of this server is, for the page to link to (AGPL)",
+    default: undefined,
+    read: httpUrl,
   }),
   "ice-endpoint": option({
     env: "SIGNAL_ICE_ENDPOINT",

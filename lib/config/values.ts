@@ -58,6 +58,12 @@ export function urlOf(...schemes: Parameters<typeof iceUrlFault>[1]): (text: str
   };
 }
 
+export function httpUrl(text: string): string {
+  const url = URL.parse(text);
+  if (url === null || !/^https?:$/.test(url.protocol)) throw new Fault("is no http: or https: URL");
+  return url.href;
+}
+
 export function text(what: string): (text: string) => string {
   return (text) => {
     if (text.trim() === "") throw new Fault(`is empty, but should be ${what}`);

@@ -1,58 +1,79 @@
 /** What people see who open the server's address in a browser. */
 
-import template from "./page.html" with { type: "text" };
+import shell from "./page/shell.html" with { type: "text" };
+import start from "./page/start.html" with { type: "text" };
+
+/** What stands below every page. */
+export interface Imprint {
+  readonly version: string;
+  /** Where the source of the server is, which its licence (AGPL) gives everybody who uses it a right to. */
+  readonly source?: string;
+}
+
+const CLOSED = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /**
  * A Content-Security-Policy: the page's own style, and the WebSocket that its reader may open by hand. Older
  * browsers don't count `ws:` as part of 'self'.
  */
-export const PAGE_POLICY =
-  `default-src 'none'; style-src 'sha256-${await styleHash()}'; connect-src 'self' ws: wss:; ` +
-  "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+export const PAGE_POLICY = `${CLOSED}; style-src 'sha256-${await styleHash()}'; connect-src 'self' ws: wss:`;
 
-/** The page at `/`. `address`: the `ws:` or `wss:` URL under which the reader has reached the server. */
-export function startPage(address: string, version: string): string {
-  const url = escapeHtml(address);
-  return fill(
-    "signal: a rendezvous server for WebRTC peers",
-    version,
-    `
-<h1>This is a rendezvous server</h1>
-<p>Two programs behind two firewalls can talk directly once somebody has introduced them. This server does that
-for WebRTC peers: they meet in a room, exchange their offers through it, connect, and from then on talk without it.</p>
-<p class="label">Connect a WebSocket to</p>
-<pre class="address">${url}</pre>
-<p class="label">Try it in your browser's console</p>
-<pre>const ws = new WebSocket("${url}", "diva.signal.v3");
-ws.onmessage = (event) =&gt; console.log(event.data);
-ws.onopen = () =&gt; ws.send('["join", "alice", "kitchen"]');</pre>
-<p class="note">The server says welcome. Then the same in a second tab, as bob: both are told of each other. What it
-does not understand it answers with an error that says why.</p>`,
-  );
+/** That of the page at `/`, which has a script. */
+export const START_POLICY = `${PAGE_POLICY}; script-src 'self'`;
+
+/** That of the examples: their script and style stand in themselves, and other pages may show them. */
+export const EXAMPLE_POLICY =
+  "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'unsafe-inline'; " +
+  "connect-src 'self' ws: wss:; img-src blob: data:; media-src blob:; base-uri 'none'; form-action 'none'";
+
+/** The page at `/`. `address`: the `http:` or `https:` URL under which the reader has reached the server. */
+export function startPage(address: string, imprint: Imprint): string {
+  const body = fill(start, { http: escapeHtml(address), ws: escapeHtml(address.replace(/^http/, "ws")) });
+  return page({
+    title: "signal: a rendezvous server for WebRTC peers",
+    body,
+    imprint,
+    head: '<script type="module" src="page.js"></script>',
+  });
 }
 
 /** The page for every path that there isn't. */
-export function notFoundPage(version: string): string {
-  return fill(
-    "Not found",
-    version,
-    `
+export function notFoundPage(imprint: Imprint): string {
+  return page({
+    title: "Not found",
+    imprint,
+    body: `
 <h1>There is no page here</h1>
 <p>The server's address is <a href="/">its front page</a>; WebSockets are welcome on any path.</p>`,
-  );
+  });
 }
 
-function fill(title: string, version: string, body: string): string {
-  const values: Record<string, string> = { title, version, body };
-  return template.replace(/%(\w+)%/g, (_, name) => values[name]!);
+/** A page of text. `body`: HTML. */
+export function textPage(title: string, body: string, imprint: Imprint): string {
+  return page({ title, body, imprint });
 }
 
-function escapeHtml(text: string): string {
+function page(
+  { title, body, imprint, head = "" }: { title: string; body: string; imprint: Imprint; head?: string },
+): string {
+  const { version, source } = imprint;
+  const link = source === undefined ? "" : ` <a href="${escapeHtml(source)}">Source</a>`;
+  const footer =
+    `<span>signal ${version}</span>${link} <span>AGPL-3.0-or-later; the client library MIT</span>`;
+  return fill(shell, { title, head, body, footer });
+}
+
+/** Replaces `%name%`; what is filled in is not looked at again. */
+function fill(template: string, values: Readonly<Record<string, string>>): string {
+  return template.replace(/%(\w+)%/g, (all, name) => values[name] ?? all);
+}
+
+export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 }
 
 async function styleHash(): Promise<string> {
-  const style = /<style>([^]*)<\/style>/.exec(template)![1];
+  const style = /<style>([^]*)<\/style>/.exec(shell)![1];
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(style));
   return new Uint8Array(digest).toBase64();
 }

@@ -1,6 +1,6 @@
 /** Answers to requests that don't ask for a WebSocket: a table from path to answer, made once. */
 
-import { notFoundPage, startPage } from "./page.ts";
+import { type Imprint, notFoundPage, START_POLICY, startPage } from "./page.ts";
 import { content, refusal } from "./responses.ts";
 import type { Visit } from "./visit.ts";
 
@@ -31,17 +31,21 @@ export const METHODS = "GET, HEAD, OPTIONS";
 /** Rows by their path, and a page for every path that there isn't. */
 export class Site {
   readonly #rows: ReadonlyMap<string, Row>;
-  readonly #version: string;
+  readonly #notFound: () => Response;
 
-  constructor(rows: Iterable<readonly [string, Row]>, version: string) {
+  /** @param imprint of the page for paths that there aren't; without one it is a plain sentence */
+  constructor(rows: Iterable<readonly [string, Row]>, imprint: Imprint | undefined) {
     this.#rows = new Map(rows);
-    this.#version = version;
+    this.#notFound = () =>
+      imprint === undefined
+        ? refusal(404, "There is nothing here; WebSockets are welcome on any path.")
+        : content(404, HTML, notFoundPage(imprint));
   }
 
   answer(visit: Visit): Response {
     const { request: { method }, url } = visit;
     const row = this.#rows.get(url.pathname);
-    if (row === undefined) return content(404, "text/html; charset=utf-8", notFoundPage(this.#version));
+    if (row === undefined) return this.#notFound();
     switch (method) {
       case "GET":
       case "HEAD":
@@ -54,13 +58,15 @@ export class Site {
   }
 }
 
+const HTML = "text/html; charset=utf-8";
+
 /** The page at `/`. */
-export function pageRow(version: string): Row {
+export function pageRow(imprint: Imprint): Row {
   return {
-    answer: ({ url: { protocol, host } }) => {
-      const address = `${protocol === "https:" ? "wss" : "ws"}://${host}`;
-      return content(200, "text/html; charset=utf-8", startPage(address, version));
-    },
+    answer: ({ url: { origin } }) =>
+      content(200, HTML, startPage(origin, imprint), {
+        "content-security-policy": START_POLICY,
+      }),
   };
 }
 

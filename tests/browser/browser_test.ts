@@ -98,7 +98,7 @@ for (
       assertEquals([scrollWidth, clientWidth], [width, width], path);
       assertEquals(background, "rgb(251, 250, 247)", "the style is not applied");
       if (path === "/") {
-        assertEquals(await page.locator(".address").innerText(), server.url);
+        assertEquals(await page.locator("#use .address").innerText(), server.url);
         await screenshot(page, `page-${name}.png`);
       } else {
         // A browser says so of each page that is answered with 404.

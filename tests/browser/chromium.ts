@@ -19,6 +19,9 @@ const FLAGS = [
   "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
   // Peers outside the browser do not resolve the names (RFC draft mdns-ice-candidates) that would hide addresses.
   "--disable-features=WebRtcHideLocalIpsWithMdns",
+  // A camera that shows a test picture, and nobody who has to allow it.
+  "--use-fake-device-for-media-stream",
+  "--use-fake-ui-for-media-stream",
   // On a machine without a network the loopback interface is the only one.
   "--allow-loopback-in-peer-connection",
 ];

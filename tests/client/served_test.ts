@@ -1,6 +1,6 @@
 /** What the server serves of the library: built from its source, small, and with its types. */
 
-import { FILES, SERVED } from "../../.ci/client.ts";
+import { FILES } from "../../.ci/served.ts";
 import { assert, assertEquals, assertLess, assertMatch } from "../kit/assert.ts";
 import { testServer } from "../kit/server.ts";
 
@@ -17,12 +17,12 @@ async function deno(...args: string[]): Promise<string> {
 Deno.test("what is served was built from the source as it is now", async () => {
   const directory = await Deno.makeTempDir();
   try {
-    await deno("run", "-A", ".ci/client.ts", directory);
+    await deno("run", "-A", ".ci/served.ts", directory);
     for (const name of FILES) {
       const [kept, built] = await Promise.all(
-        [new URL(`${SERVED}/${name}`, ROOT), `${directory}/${name}`].map((file) => Deno.readTextFile(file)),
+        [new URL(name, ROOT), `${directory}/${name}`].map((file) => Deno.readTextFile(file)),
       );
-      assert(kept === built, `${name} is not what its source would give: run \`deno task client\``);
+      assert(kept === built, `${name} is not what its source would give: run \`deno task served\``);
     }
   } finally {
     await Deno.remove(directory, { recursive: true });
