@@ -98,10 +98,10 @@ export class Link {
   failure: Failure | undefined;
   path: Path | undefined;
   readonly messages: Channel;
-  readonly channels = new Map<string, Channel>();
-  readonly streams = new Map<string, MediaStream>();
+  readonly channels: Map<string, Channel> = new Map();
+  readonly streams: Map<string, MediaStream> = new Map();
   /** Whom events are dispatched at. */
-  target = new EventTarget();
+  target: EventTarget = new EventTarget();
   #negotiation: Negotiation | undefined;
   #control: RtcChannel | undefined;
   /** The other side has closed its connection. */

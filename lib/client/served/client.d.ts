@@ -169,7 +169,7 @@ declare class Link { #private;
     path: Path | undefined;
     readonly messages: Channel;
     readonly channels: Map<string, Channel>;
-    readonly streams: Map<string, RtcStream>;
+    readonly streams: Map<string, MediaStream>;
     /** Whom events are dispatched at. */
     target: EventTarget;
     constructor(around: Surroundings, initiator: boolean);
