@@ -5,6 +5,7 @@ WORKDIR /src
 COPY deno.json deno.lock main.ts ./
 COPY lib lib
 COPY .ci/compile.ts .ci/
+COPY .github/DEPLOYMENT.md .github/SECURITY.md .github/
 RUN case "$TARGETARCH" in \
       amd64) platform=linux-x64 ;; \
       arm64) platform=linux-arm64 ;; \

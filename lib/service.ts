@@ -9,6 +9,7 @@ import {
   handshakeFault,
   wantsWebSocket,
 } from "./http/handshake.ts";
+import { documentRows } from "./http/documents.ts";
 import { clientRows, pageFileRows } from "./http/files.ts";
 import { iceRow } from "./http/ice_endpoint.ts";
 import type { Imprint } from "./http/page.ts";
@@ -119,6 +120,7 @@ export class Service {
     if (this.#imprint) {
       yield ["/", pageRow(this.#imprint)];
       yield* pageFileRows();
+      yield* documentRows(this.#imprint);
     }
     yield* clientRows();
     yield ["/healthz", healthRow(() => this.health())];

@@ -85,11 +85,16 @@ Deno.test("each option has a variable of its own", () => {
   assertEquals(new Set(VARIABLES).size, Object.keys(OPTIONS).length);
 });
 
-Deno.test("the README's table of options is the program's", async () => {
-  const readme = await Deno.readTextFile(new URL("../../README.md", import.meta.url));
-  const row = /^\| `--([\w-]+)(?: (\w+))?` *\| (?:`(\w+)`)? *\| (.*?) *\| (.*?) *\|$/gm;
-  const rows = [...readme.matchAll(row)]
-    .map(([, flag, value = "", env = "", defaultText, about]) => ({ flag, value, env, defaultText, about }));
+Deno.test("the list of options in the documents is the program's", async () => {
+  const readme = await Deno.readTextFile(new URL("../../lib/config/README.md", import.meta.url));
+  const row = /^- \*\*`--([\w-]+)(?: (\w+))?`\*\*(?:, `(\w+)`)?(?:, default (`.*`))?\\\n((?: {2}.*\n)+)/gm;
+  const rows = [...readme.matchAll(row)].map(([, flag, value = "", env = "", defaultText = "", about]) => ({
+    flag,
+    value,
+    env,
+    defaultText,
+    about: about!.trim().replaceAll(/\s+/g, " "),
+  }));
   const expected = [
     ...Object.entries(OPTIONS).map(([flag, row]) => ({
       flag,

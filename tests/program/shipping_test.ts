@@ -79,7 +79,7 @@ testWith(
       // Packages come first, then what stands beside deno.json.
       const [modules] = embedded.split("deno.json");
       const packages = [...modules!.matchAll(/─ (\S+?)(?:\/\d[^/]*)?\/\* /g)].map(([, name]) => name);
-      assertEquals(packages.toSorted(), ["@logtape/logtape", "deno-std", "ipaddr.js"]);
+      assertEquals(packages.toSorted(), ["@logtape/logtape", "deno-std", "ipaddr.js", "marked"]);
       for (const part of ["main.ts", "deno.json", "service.ts", "json_array.wasm"]) {
         assertStringIncludes(embedded, part);
       }
@@ -174,6 +174,28 @@ Deno.test("The container runs the server as nobody in particular, and asks it ho
   const [program, ...flags]: string[] = JSON.parse(check!);
   assertEquals([program, ...flags], [entrypoint[0], "--healthcheck"]);
   assert("healthcheck" in SWITCHES);
+});
+
+Deno.test("The image is built from all that the server consists of", async () => {
+  const { text } = await run(Deno.execPath(), ["info", "--json", "main.ts"]);
+  const root = ROOT.href;
+  const { modules } = JSON.parse(text) as { modules: { specifier: string }[] };
+  const files = modules.map(({ specifier }) => specifier).filter((url) => url.startsWith(root)).map((url) =>
+    url.slice(root.length)
+  );
+  assert(files.length > 40, `only ${files.length} files: is this how they are listed?`);
+  const copied = [...(await read("Dockerfile")).matchAll(/^COPY (?!--)(.*) \S+$/gm)].flatMap(([, names]) =>
+    names!.split(" ")
+  );
+  const sent = (await read(".dockerignore")).split("\n").filter((line) => line.startsWith("!")).map((line) =>
+    line.slice(1)
+  );
+  for (const file of files) {
+    const within = (places: string[]) =>
+      places.some((place) => file === place || file.startsWith(`${place}/`));
+    assert(within(copied), `the Dockerfile copies no ${file}`);
+    assert(within(sent), `.dockerignore leaves out ${file}`);
+  }
 });
 
 Deno.test("One version of Deno is named, everywhere the same", async () => {
