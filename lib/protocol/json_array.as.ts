@@ -6,8 +6,9 @@
  * is valid, costs a relayed signal as much as everything else that we do to it: it builds every string
  * that nobody reads. Inside strings, where an offer spends nearly all its bytes, this looks at 16 bytes at once.
  *
- * It may say no to a valid text (too long, too deep): the caller then asks `JSON.parse`. It never says yes to
- * an invalid one.
+ * It says no to a valid text that nests too deep. It never says yes to an invalid one.
+ *
+ * Memory: one byte for each level that is open, then the text.
  */
 
 const QUOTE: i32 = 0x22;
@@ -19,8 +20,9 @@ const BRACKET_END: i32 = 0x5d;
 const BRACE: i32 = 0x7b;
 const BRACE_END: i32 = 0x7d;
 
-/** One bit per level has to fit into 64. */
-const MAX_DEPTH: i32 = 64;
+/** Where the text is; in front of it is a byte for each level, which is 1 where that is an object. */
+const TEXT: i32 = 65536;
+const MAX_DEPTH: i32 = TEXT - 1;
 
 function at(i: i32): i32 {
   return load<u8>(i);
@@ -121,32 +123,32 @@ function skipScalar(i: i32): i32 {
 }
 
 /**
- * How many elements the array has that the first `length` bytes of memory hold as JSON; -1 where they hold
- * anything else, or nest deeper than 64 levels. Needs 16 bytes of memory behind the text, whatever is in them.
+ * How many elements the array has that `length` bytes of memory from 65536 on hold as JSON; -1 where they hold
+ * anything else, or nest deeper than 65535 levels. Needs 16 bytes of memory behind the text, whatever is in them.
  */
 export function elements(length: i32): i32 {
   // A control character behind the end stops every loop there: none has to compare with `length`.
-  store<u8>(length, 0);
-  let i = skipSpace(0);
+  const end = TEXT + length;
+  store<u8>(end, 0);
+  let i = skipSpace(TEXT);
   if (at(i) != BRACKET) return -1;
   i = skipSpace(i + 1);
-  if (at(i) == BRACKET_END) return skipSpace(i + 1) == length ? 0 : -1;
+  if (at(i) == BRACKET_END) return skipSpace(i + 1) == end ? 0 : -1;
 
   let count = 1;
   let depth = 1;
-  // Bit 0 tells whether the innermost open level is an object, bit 1 the one around it, and so on.
-  let objects: u64 = 0;
+  let isObject = false;
+  store<u8>(depth, 0);
   while (true) {
     const c = at(i);
     if (c == BRACE || c == BRACKET) {
-      const isObject = c == BRACE;
       i = skipSpace(i + 1);
-      if (at(i) == (isObject ? BRACE_END : BRACKET_END)) {
+      if (at(i) == (c == BRACE ? BRACE_END : BRACKET_END)) {
         i++;
       } else {
         if (depth == MAX_DEPTH) return -1;
-        depth++;
-        objects = (objects << 1) | u64(isObject);
+        isObject = c == BRACE;
+        store<u8>(++depth, u8(isObject));
         if (isObject) {
           i = skipKey(i);
           if (i < 0) return -1;
@@ -161,14 +163,14 @@ export function elements(length: i32): i32 {
     // A value has ended: close levels until another value is due.
     i = skipSpace(i);
     while (at(i) != COMMA) {
-      if (at(i) != ((objects & 1) ? BRACE_END : BRACKET_END)) return -1;
+      if (at(i) != (isObject ? BRACE_END : BRACKET_END)) return -1;
       i = skipSpace(i + 1);
-      objects >>= 1;
-      if (--depth == 0) return i == length ? count : -1;
+      if (--depth == 0) return i == end ? count : -1;
+      isObject = load<u8>(depth) != 0;
     }
     if (depth == 1) count++;
     i = skipSpace(i + 1);
-    if (objects & 1) {
+    if (isObject) {
       i = skipKey(i);
       if (i < 0) return -1;
     }

@@ -2,17 +2,27 @@
 
 import { elements, memory } from "./json_array.wasm";
 
+/** Where the text has to be; see the module's source. */
+const TEXT = 65_536;
 /** Behind a text the scanner reads up to 16 bytes further. */
 const SLACK_BYTES = 16;
+const PAGE_BYTES = 65_536;
 
-const area = new Uint8Array(memory.buffer, 0, memory.buffer.byteLength - SLACK_BYTES);
+const textArea = () => new Uint8Array(memory.buffer, TEXT, memory.buffer.byteLength - TEXT - SLACK_BYTES);
+let area = textArea();
 const encoder = new TextEncoder();
 
 /**
- * How many elements the JSON array `text` has. -1 where the text is anything else, and also where it is too
- * long or nests too deep to be told (about 128 KiB, 64 levels): then `JSON.parse` has the last word.
+ * How many elements the JSON array `text` has. -1 where the text is anything else, and also where it nests deeper
+ * than 65 535 levels.
  */
 export function countElements(text: string): number {
-  const { read, written } = encoder.encodeInto(text, area);
-  return read === text.length ? elements(written) : -1;
+  let { read, written } = encoder.encodeInto(text, area);
+  if (read < text.length) {
+    // Only where messages may be larger than by default.
+    memory.grow(Math.ceil((text.length * 3 - area.length) / PAGE_BYTES));
+    area = textArea();
+    ({ read, written } = encoder.encodeInto(text, area));
+  }
+  return elements(written);
 }

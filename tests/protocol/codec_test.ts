@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { assert, assertEquals } from "../kit/assert.ts";
+import { assert, assertEquals, assertLess } from "../kit/assert.ts";
 import type { ErrorCode } from "../../lib/protocol/codes.ts";
 import {
   type ClientCall,
@@ -7,6 +7,7 @@ import {
   encodeError,
   encodeSignal,
   quote,
+  type Refusal,
   SignalMemory,
   signalOpening,
 } from "../../lib/protocol/codec.ts";
@@ -232,4 +233,54 @@ Deno.test("no text makes the decoder throw or say anything but what JSON.parse w
     }),
     { numRuns: 20_000 },
   );
+});
+
+Deno.test("long texts of whatever kind cost no more than their length", () => {
+  // Strings of digits that the engine's table of strings can't tell apart (multiples of 65 536).
+  const digits = Array.from({ length: 6000 }, (_, i) => String(655_360 + i * 65_536));
+  const nasty = ["x", "join", "signal"].map((name) => JSON.stringify([name, "r:a", "r:b", digits]));
+  const harmless = JSON.stringify(["signal", "r:a", "r:b", "x".repeat(nasty[0]!.length)]);
+  const time = (text: string) => {
+    const begun = performance.now();
+    for (let i = 0; i < 20; i++) decode(text, 3);
+    return performance.now() - begun;
+  };
+  const best = (text: string) => Math.min(...Array.from({ length: 5 }, () => time(text)));
+  const baseline = best(harmless);
+  for (const text of nasty) assertLess(best(text), 30 * baseline, text.slice(0, 40));
+});
+
+Deno.test("a long signal is taken apart in every form, and what else is long is refused by its kind", () => {
+  const data = JSON.stringify({ sdp: "x".repeat(20_000) });
+  for (
+    const [opening, from] of [['["signal"', "r:a"], [' [ "\\u0073ignal" ', "r:a"], [
+      '["signal"',
+      "r:\\u0061\\n",
+    ]]
+  ) {
+    const call = decode(`${opening},"${from}" , "r:b",${data}]`, 3);
+    assertEquals(
+      call,
+      { call: "signal", from: JSON.parse(`"${from}"`), to: "r:b", tail: `,${data}]` } as ClientCall,
+    );
+  }
+  const long = "x".repeat(20_000);
+  const cases: [string, Partial<Refusal>][] = [
+    [`["signal","r:a","r:b",${data},1]`, { code: "bad-arguments", call: "signal" }],
+    [`["join","${long}","kitchen"]`, { code: "bad-ident", call: "join" }],
+    [`["join","a","${long}"]`, { code: "bad-room", call: "join" }],
+    [`["join","a","b",{"key":"${long}"}]`, { code: "bad-arguments", call: "join" }],
+    [`["ping","${long}"]`, { code: "bad-arguments", call: "ping" }],
+    [`["${long}"]`, { code: "bad-call" }],
+    [`["nothing","${long}"]`, { code: "bad-call", call: "nothing" }],
+    [`{"a":"${long}"}`, { code: "bad-call" }],
+    [`["signal","r:a","r:b",${data}`, { code: "bad-json" }],
+    [long, { code: "bad-json" }],
+  ];
+  for (const [text, expected] of cases) {
+    const call = decode(text, 3);
+    assert(call.call === "refused", text.slice(0, 40));
+    const { code, call: name } = call.refusal;
+    assertEquals({ code, ...name !== undefined && { call: name } }, expected, text.slice(0, 40));
+  }
 });

@@ -106,18 +106,22 @@ Deno.test("a text behind a longer one does not see its remains", () => {
   assertEquals(countElements("[fals"), -1);
 });
 
-Deno.test("what is too long or too deep to tell is left to JSON.parse", () => {
-  assertEquals(countElements(`["${"x".repeat(200_000)}"]`), -1);
+Deno.test("long and deep texts are counted too; past 65 535 levels nothing is said", () => {
+  assertEquals(countElements(`["${"x".repeat(200_000)}"]`), 1);
   assertEquals(
-    countElements("[".repeat(65) + "]".repeat(65)),
-    1,
-    "the innermost level is empty and opens nothing",
+    countElements("[1]" + " ".repeat(200_000) + "x"),
+    -1,
+    "the part that fitted at first is an array",
   );
-  assertEquals(countElements("[".repeat(66) + "]".repeat(66)), -1);
-  assertEquals(countElements("[1]" + " ".repeat(200_000) + "x"), -1, "the part that fits is an array");
-  // Near the end of the memory, at every distance to it: neither wrong nor out of bounds.
-  for (let length = 131_040; length < 131_080; length++) assertAgrees(`["${"x".repeat(length)}"]`);
-  for (let length = 43_680; length < 43_700; length++) assertAgrees(`["${"☃".repeat(length)}"]`);
+  for (const depth of [64, 65, 66, 1000, 65_535]) {
+    assertEquals(countElements("[".repeat(depth) + "1" + "]".repeat(depth)), 1, `${depth} levels`);
+    assertEquals(countElements('[{"a":'.repeat(depth >> 1) + "1" + "}]".repeat(depth >> 1)), 1);
+    assertEquals(countElements("[".repeat(depth) + "1}" + "]".repeat(depth - 1)), -1);
+  }
+  assertEquals(countElements("[".repeat(65_536) + "1" + "]".repeat(65_536)), -1);
+  // Near the end of a page of memory, at every distance to it: neither wrong nor out of bounds.
+  for (let length = 262_100; length < 262_160; length++) assertAgrees(`["${"x".repeat(length)}"]`);
+  for (let length = 87_360; length < 87_390; length++) assertAgrees(`["${"☃".repeat(length)}"]`);
 });
 
 Deno.test("every JSON array is counted right", () => {
