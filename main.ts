@@ -35,6 +35,8 @@ export function start(config: Config): Server {
   const now = () => performance.now();
 
   function handle(request: Request, { remoteAddr }: Deno.ServeHandlerInfo<Deno.NetAddr>): Response {
+    // It was reset before its address could be asked for: nobody will read the answer.
+    if (remoteAddr.port === 0) return new Response(null, { status: 400 });
     const answer = service.answer(request, remoteAddr.hostname);
     if (answer instanceof Response) return answer;
     // Half of the idle timeout passes before the runtime pings, the other half before it gives the peer up.

@@ -217,6 +217,20 @@ export const OPTIONS = {
     default: 20,
     read: wholeNumber(1, 3600),
   }),
+  "handshake-timeout": option({
+    env: "SIGNAL_HANDSHAKE_TIMEOUT",
+    value: "SECONDS",
+    help: "a socket whose handshake is not through by then gives its place to others",
+    default: 10,
+    read: wholeNumber(1, 3600),
+  }),
+  "close-timeout": option({
+    env: "SIGNAL_CLOSE_TIMEOUT",
+    value: "SECONDS",
+    help: "the same of a client that does not answer when its socket is closed",
+    default: 10,
+    read: wholeNumber(1, 3600),
+  }),
   "drain": option({
     env: "SIGNAL_DRAIN",
     value: "SECONDS",

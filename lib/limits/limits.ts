@@ -17,6 +17,10 @@ export interface SocketLimits {
   readonly joinRate: number;
   /** Joins that may come at once after a pause. */
   readonly joinBurst: number;
+  /** Seconds within which a handshake has to be through. */
+  readonly handshakeTimeout: number;
+  /** Seconds for which a client may leave a close frame unanswered. */
+  readonly closeTimeout: number;
 }
 
 /** The limits of the rooms. */

@@ -32,7 +32,8 @@ export interface HubOptions {
   readonly onClosed: (client: Client) => void;
 }
 
-/** Milliseconds between two looks for peers that have died. */
+/** Milliseconds between two looks at the clock, and between two looks for peers that have died. */
+const TICK = 1000;
 const SWEEP_INTERVAL = 5000;
 
 /** When a server stops, its clients are asked to come back after a time between these, in milliseconds. */
@@ -41,7 +42,11 @@ const RETRY_AFTER = { least: 1000, most: 10_000 };
 export class Hub {
   readonly #context: SessionContext;
   readonly #sessions = new Set<Session>();
-  readonly #sweep: ReturnType<typeof setInterval>;
+  readonly #timer: ReturnType<typeof setInterval>;
+  /** Sessions whose handshake was not through when they were last looked at, and since when they are there. */
+  readonly #connecting = new Map<Session, number>();
+  #tickedAt: number;
+  #sweptAt: number;
   readonly #emptied = Promise.withResolvers<void>();
   #draining = false;
 
@@ -72,14 +77,13 @@ export class Hub {
       takeIce,
       onClosed: (session, client) => {
         this.#sessions.delete(session);
+        this.#connecting.delete(session);
         onClosed(client);
         if (this.#draining && this.#sessions.size === 0) this.#emptied.resolve();
       },
     };
-    this.#sweep = setInterval(
-      () => this.#sessions.forEach((session) => session.buryIfDead()),
-      SWEEP_INTERVAL,
-    );
+    this.#tickedAt = this.#sweptAt = now();
+    this.#timer = setInterval(() => this.#tick(), TICK);
   }
 
   /** Whether the hub has begun to dismiss its clients. */
@@ -94,7 +98,26 @@ export class Hub {
 
   /** Serves a client until its socket is closed for good. */
   accept(client: Client): void {
-    this.#sessions.add(new Session(client, this.#context));
+    const session = new Session(client, this.#context);
+    this.#sessions.add(session);
+    this.#connecting.set(session, this.#context.now());
+  }
+
+  #tick(): void {
+    const now = this.#context.now();
+    // Stopped, frozen or asleep: what clients have sent meanwhile is read after the timers that would give them up.
+    const stoodStill = now - this.#tickedAt > 2 * TICK;
+    this.#tickedAt = now;
+    if (stoodStill) for (const session of this.#sessions) session.forgiveSilence();
+    if (now - this.#sweptAt < SWEEP_INTERVAL) return;
+    this.#sweptAt = now;
+    const patience = this.#context.limits.handshakeTimeout * 1000;
+    for (const [session, since] of this.#connecting) {
+      if (!session.connecting) this.#connecting.delete(session);
+      // Of a connection that was reset in the midst of its handshake the runtime tells nothing at all.
+      else if (now - since >= patience) session.giveUp("timeout");
+    }
+    for (const session of this.#sessions) session.buryIfDead();
   }
 
   /** Closes every socket behind what is queued for it; resolves when all clients have closed theirs too. */
@@ -113,7 +136,7 @@ export class Hub {
 
   /** Stops looking after sessions. */
   dispose(): void {
-    clearInterval(this.#sweep);
+    clearInterval(this.#timer);
   }
 }
 

@@ -1,11 +1,19 @@
 /** What waits to be read by one client. */
 
+import { Buffer } from "node:buffer";
+
 /** A WebSocket, as far as an outbox needs it. */
 export type Sink = Pick<WebSocket, "send" | "bufferedAmount">;
 
 /** Who is told when a client reads too slowly. An object and not a function: there is one for each socket. */
 export interface OutboxOwner {
   onOverflow(): void;
+}
+
+interface Watch {
+  /** Bytes that would wait if nothing had gone out. */
+  waiting: number;
+  readonly since: number;
 }
 
 /** UTF-16 code units become at most three bytes each in UTF-8. */
@@ -22,8 +30,8 @@ export class Outbox {
   readonly #owner: OutboxOwner;
   /** At least as many bytes as wait. */
   #upperBound = 0;
-  /** UTF-16 code units that were ever sent. */
-  #sent = 0;
+  /** Of a client for which something waited when it was last looked at: most have none. */
+  #watch?: Watch;
   #open = true;
 
   /**
@@ -51,17 +59,21 @@ export class Outbox {
       }
       this.#upperBound = waiting + atMost;
     }
-    this.#sent += text.length;
+    if (this.#watch !== undefined) this.#watch.waiting += Buffer.byteLength(text);
     this.#sink.send(text);
   }
 
   /**
-   * A number that grows only where something of what waited has gone out since the last time; `undefined` where
-   * nothing waits.
+   * Milliseconds for which nothing of what waits has gone out, as far as calls of this have seen: 0 at first, where
+   * nothing waits, and where something has gone out since the last call.
+   *
+   * @param now milliseconds
    */
-  progress(): number | undefined {
+  stalledFor(now: number): number {
     const waiting = this.#sink.bufferedAmount;
-    return waiting === 0 ? undefined : this.#sent - waiting;
+    if (waiting === 0) this.#watch = undefined;
+    else if (this.#watch === undefined || waiting < this.#watch.waiting) this.#watch = { waiting, since: now };
+    return this.#watch === undefined ? 0 : now - this.#watch.since;
   }
 
   /** From now on nothing more is queued; what waits still goes out. */

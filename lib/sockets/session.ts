@@ -29,6 +29,7 @@ import {
   type Welcome,
 } from "../protocol/codec.ts";
 import { freshIdent } from "../protocol/ident.ts";
+import { cut, renewIdleTimeout } from "../runtime/internals.ts";
 import type { RoomEvents, RoomStore } from "../rooms/store.ts";
 import type { Tally } from "../runtime/tally.ts";
 
@@ -75,6 +76,9 @@ const STRIKES_PER_SECOND = 1;
  */
 const CLOSE_DELAY = 50;
 
+/** A message that is over the limit is read to say what was refused, if it has no more UTF-16 units or bytes than that. */
+const MAX_CHEAP = 1024;
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -96,9 +100,8 @@ export class Session implements EventListenerObject, OutboxOwner {
   #open = true;
   #closed = false;
   #closing: ReturnType<typeof setTimeout> | undefined;
-  /** What the outbox told last, where something waited, and when that had grown. */
-  #progress: number | undefined;
-  #progressAt: number | undefined;
+  /** When it was told to close, or was given up. */
+  #endedAt?: number;
 
   constructor(client: Client, context: SessionContext) {
     const { socket } = client;
@@ -143,36 +146,56 @@ export class Session implements EventListenerObject, OutboxOwner {
   close(code: number, reason: string, gone: GoneReason = "closed"): void {
     if (!this.#open) return;
     this.#depart(gone);
-    this.#closing = setTimeout(() => this.#client.socket.close(code, reason), CLOSE_DELAY);
+    const { socket } = this.#client;
+    const close = () => this.#closing = setTimeout(() => socket.close(code, reason), CLOSE_DELAY);
+    // In the midst of its handshake it can be told nothing.
+    if (socket.readyState === WebSocket.CONNECTING) socket.addEventListener("open", close);
+    else close();
   }
 
   /** Tells the client that the server stops, and when to come back. It gets nothing more. */
   sayGoodbye(retryAfterMs: number): void {
-    if (this.#client.version === 3) this.#outbox.send(encodeGoodbye("shutdown", retryAfterMs));
+    const { socket, version } = this.#client;
+    if (version === 3 && socket.readyState !== WebSocket.CONNECTING) {
+      this.#outbox.send(encodeGoodbye("shutdown", retryAfterMs));
+    }
     this.#outbox.close();
+  }
+
+  /** Whether the handshake is not through yet. */
+  get connecting(): boolean {
+    return this.#client.socket.readyState === WebSocket.CONNECTING;
   }
 
   /**
    * Gives up a peer that is dead, though no close event says so. To be called every few seconds. Where the network
    * swallows what is sent, the kernel's buffer fills up at some time, and then the runtime can write neither its close
-   * frame, behind which its close event comes, nor even its ping.
+   * frame, behind which its close event comes, nor even its ping. Nor does an event come where a client never answers
+   * the close frame: it is cut after a while, and its place given to others.
    */
   buryIfDead(): void {
-    if (!this.#open) return;
+    const { now, welcome: { keepaliveSeconds }, limits: { closeTimeout } } = this.#context;
+    const time = now();
+    if (this.#endedAt !== undefined) {
+      if (time - this.#endedAt >= closeTimeout * 1000) this.giveUp("timeout");
+      return;
+    }
     if (this.#client.socket.readyState > WebSocket.OPEN) this.#depart("timeout");
-    else if (this.#isStalled()) this.close(CloseCode.overloaded, "nothing is read", "timeout");
+    // In the time in which a ping would have had to be answered nothing of what waits has gone out.
+    else if (this.#outbox.stalledFor(time) >= 2 * keepaliveSeconds * 1000) {
+      this.close(CloseCode.overloaded, "nothing is read", "timeout");
+    }
   }
 
-  /** Whether nothing of what waits has gone out in the time in which a ping would have had to be answered. */
-  #isStalled(): boolean {
-    const { now, welcome } = this.#context;
-    const progress = this.#outbox.progress();
-    if (progress === undefined || this.#progress === undefined || progress > this.#progress) {
-      this.#progress = progress;
-      this.#progressAt = progress === undefined ? undefined : now();
-      return false;
-    }
-    return now() - this.#progressAt! >= 2 * welcome.keepaliveSeconds * 1000;
+  /** Ends it here and now; the connection as well, where the runtime allows that. */
+  giveUp(reason: GoneReason): void {
+    cut(this.#client.socket);
+    this.#onClosed(reason);
+  }
+
+  /** The process has stood still: that is not to count as the client's silence. */
+  forgiveSilence(): void {
+    renewIdleTimeout(this.#client.socket);
   }
 
   /** How rooms reach the sessions. */
@@ -213,14 +236,15 @@ export class Session implements EventListenerObject, OutboxOwner {
       this.#refuse({ code: "too-large", about: [] });
       return this.close(CloseCode.tooLarge, `messages may have ${limits.maxMessageBytes} bytes`);
     }
+    const allowed = this.#calls.take(limits.callRate, limits.callBurst, now);
+    // Before anything is spent on it, and so without a word of what it was where that would be long to find out.
+    if (!allowed && (typeof data === "string" ? data.length : data.byteLength) > MAX_CHEAP) return this.#strike({});
     const text = typeof data === "string" ? data : decodeUtf8(data);
     if (text === undefined) return this.#refuse({ code: "bad-json", about: [] });
 
     const call = decode(text, this.#client.version, this.#memory);
-    const allowed = this.#calls.take(limits.callRate, limits.callBurst, now) &&
-      (call.call !== "join" || this.#mayJoin());
-    if (allowed) this.#carryOut(call);
-    else this.#strike(call);
+    if (allowed && (call.call !== "join" || this.#mayJoin())) this.#carryOut(call);
+    else this.#strike(describe(call));
   }
 
   #mayJoin(): boolean {
@@ -279,8 +303,8 @@ export class Session implements EventListenerObject, OutboxOwner {
     this.#context.onClosed(this, this.#client);
   }
 
-  #strike(call: ClientCall): void {
-    this.#refuse({ ...describe(call), code: "rate-limited" });
+  #strike({ call, about = [] }: Partial<Refusal>): void {
+    this.#refuse({ call, about, code: "rate-limited" });
     this.#strikes ??= new TokenBucket(STRIKES, this.#context.now());
     if (!this.#strikes.take(STRIKES_PER_SECOND, STRIKES, this.#context.now)) {
       this.#context.refusals.count("flood");
@@ -291,6 +315,7 @@ export class Session implements EventListenerObject, OutboxOwner {
   #depart(reason: GoneReason): void {
     if (!this.#open) return;
     this.#open = false;
+    this.#endedAt = this.#context.now();
     this.#outbox.close();
     this.#context.rooms.remove(this, reason);
   }

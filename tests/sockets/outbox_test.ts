@@ -62,19 +62,21 @@ Deno.test("a closed outbox takes nothing", () => {
   assertEquals(pipe.sent, ["a"]);
 });
 
-Deno.test("progress grows only where something has gone out", () => {
+Deno.test("a reader is stalled from when it was last seen to take something, whatever is sent meanwhile", () => {
   const pipe = new Pipe();
   const outbox = new Outbox(pipe.sink, 100_000, { onOverflow: () => assert(false, "overflow") });
-  assertEquals(outbox.progress(), undefined);
+  assertEquals(outbox.stalledFor(0), 0);
   outbox.send("aé☃");
-  const first = outbox.progress()!;
+  assertEquals(outbox.stalledFor(1000), 0);
+  // More bytes than characters: what is compared are bytes.
   outbox.send("☃☃☃");
-  assert(outbox.progress()! <= first);
+  assertEquals(outbox.stalledFor(3000), 2000);
   pipe.bufferedAmount -= 1;
-  outbox.send("a");
-  assert(outbox.progress()! <= first, "not told yet: what has come in since has more bytes than characters");
-  pipe.bufferedAmount = 1;
-  assert(outbox.progress()! > first);
+  outbox.send("☃");
+  assertEquals(outbox.stalledFor(4000), 0);
+  assertEquals(outbox.stalledFor(9000), 5000);
   pipe.bufferedAmount = 0;
-  assertEquals(outbox.progress(), undefined);
+  assertEquals(outbox.stalledFor(10_000), 0);
+  outbox.send("a");
+  assertEquals(outbox.stalledFor(20_000), 0);
 });
