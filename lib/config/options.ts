@@ -358,6 +358,28 @@ export const OPTIONS = {
     default: 128,
     read: wholeNumber(1, MAX_COUNT),
   }),
+  "busy-sockets-per-client": option({
+    env: "SIGNAL_BUSY_SOCKETS_PER_CLIENT",
+    value: "NUMBER",
+    help:
+      "all sockets of one client address share the calls and joins of so many; a join into a full room is dear",
+    default: 16,
+    read: wholeNumber(1, MAX_COUNT),
+  }),
+  "strike-rate": option({
+    env: "SIGNAL_STRIKE_RATE",
+    value: "NUMBER",
+    help: "calls beyond its own limits that a socket may make per second; one that goes on is closed (1008)",
+    default: 1,
+    read: positiveNumber(MAX_RATE),
+  }),
+  "strike-burst": option({
+    env: "SIGNAL_STRIKE_BURST",
+    value: "NUMBER",
+    help: "calls beyond its own limits that a socket may make at once",
+    default: 200,
+    read: wholeNumber(1, MAX_COUNT),
+  }),
   "ice-rate": option({
     env: "SIGNAL_ICE_RATE",
     value: "NUMBER",

@@ -21,6 +21,10 @@ export interface SocketLimits {
   readonly handshakeTimeout: number;
   /** Seconds for which a client may leave a close frame unanswered. */
   readonly closeTimeout: number;
+  /** Calls beyond its own limits that a socket may make per second, in the long run; it is closed then (1008). */
+  readonly strikeRate: number;
+  /** Calls beyond its own limits that may come at once after a pause. */
+  readonly strikeBurst: number;
 }
 
 /** The limits of the rooms. */
@@ -49,6 +53,8 @@ export interface ClientLimits {
   readonly maxRoomsPerClient: number;
   /** Addresses of one client. */
   readonly maxAddressesPerClient: number;
+  /** All sockets of one client share the calls and joins of so many. */
+  readonly busySocketsPerClient: number;
   /** What one IPv6 /56 may have of all sockets and rooms, in percent. */
   readonly siteShare: number;
   /** What one IPv6 /48 or IPv4 /24 may have of all sockets and rooms, in percent. */
@@ -92,4 +98,20 @@ export function networkFactors(limits: ClientLimits): NetworkFactors {
 export function clientRates(limits: ClientLimits, rate: number, burst: number): SourceRates {
   const { maxSockets: maxSources } = limits;
   return new SourceRates({ ratePerSource: rate, burst, networks: networkFactors(limits), maxSources });
+}
+
+/** What all sockets of a client share: calls, joins by what they cost, and calls beyond the limits. */
+export interface SharedBudgets {
+  readonly calls: SourceRates;
+  readonly joins: SourceRates;
+  readonly strikes: SourceRates;
+}
+
+export function sharedBudgets(limits: ClientLimits & SocketLimits): SharedBudgets {
+  const { busySocketsPerClient: busy, callRate, callBurst, joinRate, joinBurst, strikeRate, strikeBurst } = limits;
+  return {
+    calls: clientRates(limits, busy * callRate, busy * callBurst),
+    joins: clientRates(limits, busy * joinRate, busy * joinBurst),
+    strikes: clientRates(limits, busy * strikeRate, busy * strikeBurst),
+  };
 }

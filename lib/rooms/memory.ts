@@ -65,7 +65,7 @@ export class MemoryStore<P> implements RoomStore<P> {
 
     const quoted = quote(text);
     const newcomer: Member<P> = { text, quoted, opening: signalOpening(quoted), peer, room, proof };
-    events.joined(peer, newcomer);
+    events.joined(peer, newcomer, room.members.size);
     for (const member of room.members) {
       events.introduced(member.peer, member, newcomer, false);
       events.introduced(peer, newcomer, member, true);

@@ -57,7 +57,8 @@ export interface RoomStore<P> {
 
 /** What a store tells about `peer`, who holds `own`. A receiver must not call the store back from within. */
 export interface RoomEvents<P> {
-  joined(peer: P, own: Address): void;
+  /** `others`: how many members the peer is about to be introduced to. */
+  joined(peer: P, own: Address, others: number): void;
   introduced(peer: P, own: Address, other: Address, initiator: boolean): void;
   signalled(peer: P, own: Address, other: Address, tail: string): void;
   left(peer: P, own: Address): void;

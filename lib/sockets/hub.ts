@@ -2,7 +2,7 @@
 
 import { CloseCode } from "../protocol/codes.ts";
 import type { IceServers } from "../protocol/ice_servers.ts";
-import type { RoomLimits, SocketLimits } from "../limits/limits.ts";
+import { type ClientLimits, type RoomLimits, sharedBudgets, type SocketLimits } from "../limits/limits.ts";
 import { MAX_ECHO, type Refusal } from "../protocol/codec.ts";
 import type { Log, LogFields } from "../runtime/log.ts";
 import { MemoryStore } from "../rooms/memory.ts";
@@ -14,7 +14,7 @@ type ToldLimits = Readonly<Record<typeof TOLD[number], number>>;
 
 /** What a hub is made with. */
 export interface HubOptions {
-  readonly limits: RoomLimits & SocketLimits & ToldLimits;
+  readonly limits: RoomLimits & SocketLimits & ClientLimits & ToldLimits;
   /** Told in `welcome`; see `Welcome`. */
   readonly server: string;
   readonly keepalive: number;
@@ -63,6 +63,7 @@ export class Hub {
     this.#context = {
       rooms,
       limits,
+      shared: sharedBudgets(limits),
       welcome,
       log,
       refusals,
@@ -153,6 +154,7 @@ const TOLD = [
   "maxAddressesPerClient",
   "maxRoomsPerClient",
   "maxSocketsPerClient",
+  "busySocketsPerClient",
   "connectRate",
   "connectBurst",
   "iceRate",

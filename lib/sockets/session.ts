@@ -4,7 +4,9 @@ import { createHash } from "node:crypto";
 import { CloseCode, type GoneReason } from "../protocol/codes.ts";
 import type { IceServers } from "../protocol/ice_servers.ts";
 import type { Account } from "../limits/accounts.ts";
-import type { SocketLimits } from "../limits/limits.ts";
+import { CallBudget, type OverLimit } from "../limits/call_budget.ts";
+import { JoinBudget, payJoin } from "../limits/join_budget.ts";
+import type { SharedBudgets, SocketLimits } from "../limits/limits.ts";
 import { TokenBucket } from "../limits/token_bucket.ts";
 import type { Log } from "../runtime/log.ts";
 import { Outbox, type OutboxOwner } from "./outbox.ts";
@@ -37,6 +39,7 @@ import type { Tally } from "../runtime/tally.ts";
 export interface SessionContext {
   readonly rooms: RoomStore<Session>;
   readonly limits: SocketLimits;
+  readonly shared: SharedBudgets;
   /** What `welcome` tells, but for the ICE servers. */
   readonly welcome: Omit<Welcome, keyof IceServers>;
   readonly log: Log;
@@ -66,10 +69,6 @@ export interface Client {
   readonly host?: string;
 }
 
-/** A client that breaks limits may do so that many times at once, and this often per second in the long run. */
-const STRIKES = 200;
-const STRIKES_PER_SECOND = 1;
-
 /**
  * Milliseconds. A message that arrives between a call of `WebSocket.close` and the writing of the close frame makes
  * the runtime drop the connection without one; so those that are on their way are passed over first.
@@ -90,11 +89,11 @@ export class Session implements EventListenerObject, OutboxOwner {
   readonly #client: Client;
   readonly #context: SessionContext;
   readonly #outbox: Outbox;
-  readonly #calls: TokenBucket;
+  readonly #calls: CallBudget;
   /** Of a socket that has joined: others have nothing to signal. */
   #memory?: SignalMemory;
   /** Made when they are needed: most sockets join once or twice, and break no limits. */
-  #joins?: TokenBucket;
+  #joins?: JoinBudget;
   #strikes?: TokenBucket;
   /** Whether calls are taken: until the socket closes or is told to. */
   #open = true;
@@ -108,7 +107,7 @@ export class Session implements EventListenerObject, OutboxOwner {
     const { limits } = context;
     this.#client = client;
     this.#context = context;
-    this.#calls = new TokenBucket(limits.callBurst, context.now());
+    this.#calls = new CallBudget(limits, context.now());
     this.#outbox = new Outbox(socket, limits.maxQueueBytes, this);
     if (client.version === 3) socket.addEventListener("open", this);
     socket.addEventListener("message", this);
@@ -200,7 +199,9 @@ export class Session implements EventListenerObject, OutboxOwner {
 
   /** How rooms reach the sessions. */
   static readonly roomEvents: RoomEvents<Session> = {
-    joined(session, own) {
+    joined(session, own, others) {
+      const { shared, now } = session.#context;
+      payJoin(shared.joins, session.account.source, others, now());
       session.#context.log.debug("{address} joined", { address: own.text });
       session.#memory ??= new SignalMemory();
       session.#outbox.send(encodeJoined(own.quoted));
@@ -231,26 +232,27 @@ export class Session implements EventListenerObject, OutboxOwner {
 
   #onMessage(data: string | ArrayBuffer): void {
     if (!this.#open) return;
-    const { limits, now } = this.#context;
+    const { limits, shared, now } = this.#context;
     if (isLarger(data, limits.maxMessageBytes)) {
       this.#refuse({ code: "too-large", about: [] });
       return this.close(CloseCode.tooLarge, `messages may have ${limits.maxMessageBytes} bytes`);
     }
-    const allowed = this.#calls.take(limits.callRate, limits.callBurst, now);
+    const over = this.#calls.take(limits, shared.calls, this.account.source, now);
     // Before anything is spent on it, and so without a word of what it was where that would be long to find out.
-    if (!allowed && (typeof data === "string" ? data.length : data.byteLength) > MAX_CHEAP) return this.#strike({});
+    if (over !== undefined && (typeof data === "string" ? data.length : data.byteLength) > MAX_CHEAP) return this.#refuseOver(over, {});
     const text = typeof data === "string" ? data : decodeUtf8(data);
     if (text === undefined) return this.#refuse({ code: "bad-json", about: [] });
 
     const call = decode(text, this.#client.version, this.#memory);
-    if (allowed && (call.call !== "join" || this.#mayJoin())) this.#carryOut(call);
-    else this.#strike(describe(call));
+    const limit = over ?? (call.call === "join" ? this.#takeJoin() : undefined);
+    if (limit === undefined) this.#carryOut(call);
+    else this.#refuseOver(limit, describe(call));
   }
 
-  #mayJoin(): boolean {
-    const { limits: { joinRate, joinBurst }, now } = this.#context;
-    this.#joins ??= new TokenBucket(joinBurst, now());
-    return this.#joins.take(joinRate, joinBurst, now);
+  #takeJoin(): OverLimit | undefined {
+    const { limits, shared, now } = this.#context;
+    this.#joins ??= new JoinBudget(limits, now());
+    return this.#joins.take(limits, shared.joins, this.account.source, now);
   }
 
   #carryOut(call: ClientCall): void {
@@ -303,13 +305,17 @@ export class Session implements EventListenerObject, OutboxOwner {
     this.#context.onClosed(this, this.#client);
   }
 
-  #strike({ call, about = [] }: Partial<Refusal>): void {
+  /** Who goes on may come back where it was not his own limit, but his client's, for which he need not have done much. */
+  #refuseOver(limit: OverLimit, { call, about = [] }: Partial<Refusal>): void {
     this.#refuse({ call, about, code: "rate-limited" });
-    this.#strikes ??= new TokenBucket(STRIKES, this.#context.now());
-    if (!this.#strikes.take(STRIKES_PER_SECOND, STRIKES, this.#context.now)) {
-      this.#context.refusals.count("flood");
-      this.close(CloseCode.policy, "too many calls, again and again");
-    }
+    const { limits: { strikeRate, strikeBurst }, shared, now, refusals } = this.#context;
+    this.#strikes ??= new TokenBucket(strikeBurst, now());
+    const own = this.#strikes.take(strikeRate, strikeBurst, now);
+    // To refuse a call costs about as much as to carry it out: a crowd of sockets is not to have that many each.
+    if (own && shared.strikes.take(this.account.source, now())) return;
+    refusals.count("flood");
+    if (limit === "socket" && !own) this.close(CloseCode.policy, "too many calls, again and again");
+    else this.close(CloseCode.overloaded, "too many calls of your network address, again and again");
   }
 
   #depart(reason: GoneReason): void {

@@ -11,6 +11,7 @@ const LIMITS = {
   maxRooms: 100,
   maxRoomsPerClient: 10,
   maxAddressesPerClient: 10,
+  busySocketsPerClient: 4,
   siteShare: 100,
   networkShare: 100,
 };

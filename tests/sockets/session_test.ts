@@ -1,6 +1,6 @@
 import { parse } from "../../lib/config/command_line.ts";
 import { Accounts } from "../../lib/limits/accounts.ts";
-import { holdingLimits } from "../../lib/limits/limits.ts";
+import { holdingLimits, sharedBudgets } from "../../lib/limits/limits.ts";
 import { Source } from "../../lib/limits/source.ts";
 import { log } from "../../lib/runtime/log.ts";
 import { MemoryStore } from "../../lib/rooms/memory.ts";
@@ -29,6 +29,7 @@ Deno.test("a peer in the midst of its handshake is not taken for dead", () => {
   }, {
     rooms: new MemoryStore(Session.roomEvents, limits, ({ account }) => account),
     limits,
+    shared: sharedBudgets(limits),
     welcome: { version: 3, server: "test", limits: {}, keepaliveSeconds: 20 },
     log,
     links: new Tally(),
