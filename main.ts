@@ -9,7 +9,7 @@ import { explain, readNamedFile } from "./lib/config/startup.ts";
 import { askHealth } from "./lib/http/healthcheck.ts";
 import type { Health } from "./lib/http/site.ts";
 import { Listener } from "./lib/runtime/listener.ts";
-import { configureLog, log } from "./lib/runtime/log.ts";
+import { configureLog, flushLog, log } from "./lib/runtime/log.ts";
 import { listenOn, readableVariables, terminationSignal } from "./lib/runtime/process.ts";
 import { Service } from "./lib/service.ts";
 
@@ -118,6 +118,10 @@ async function main(): Promise<number> {
     if (command.name === "version") return console.log(VERSION), 0;
     if (command.name === "healthcheck") return await healthcheck(config);
     configureLog(config.logLevel, config.logFormat);
+    for (const { name, value } of command.injected) {
+      const variable = `${name}=${value}`;
+      log.warn("{variable} is passed over: an orchestrator puts such into the environment", { variable });
+    }
     // From the first moment on: whoever reads that the server listens may stop it.
     const stopping = terminationSignal(() => Deno.exit(1), () => performance.now());
     const server = start(config);
@@ -132,4 +136,8 @@ async function main(): Promise<number> {
   }
 }
 
-if (import.meta.main) Deno.exit(await main());
+if (import.meta.main) {
+  const status = await main();
+  await flushLog();
+  Deno.exit(status);
+}

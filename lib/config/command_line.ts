@@ -10,7 +10,20 @@ export class UsageError extends Error {
 }
 
 /** What the command line asks for. */
-export type Command = { readonly name: "run" | keyof typeof SWITCHES; readonly config: Config };
+export interface Command {
+  readonly name: "run" | keyof typeof SWITCHES;
+  readonly config: Config;
+  /** Variables that were passed over, since nobody who runs a server has set them: see `isInjected`. */
+  readonly injected: readonly { readonly name: string; readonly value: string }[];
+}
+
+/**
+ * Kubernetes, and Docker with links, put `NAME_PORT=tcp://10.0.0.1:3903` into the environment for each service: one that
+ * is called signal-stun has the name of a variable of ours. No option takes such a value.
+ */
+function isInjected(value: string): boolean {
+  return /^(?:tcp|udp|sctp):\/\/\S+:\d+$/i.test(value);
+}
 
 /**
  * Reads flags and variables; a flag wins over a variable, and an empty variable is none. Pure.
@@ -30,10 +43,15 @@ export function parse(
   if (fault) throw new UsageError(flags.unknown.length > 0 ? `${fault} --help lists all options.` : fault);
 
   const config: Record<string, unknown> = {};
+  const injected: { name: string; value: string }[] = [];
   for (const flag of flagNames) {
     const row: Option<unknown> = OPTIONS[flag];
     const given = flags.values[flag] ?? [];
-    const variable = env[row.env];
+    let variable = env[row.env];
+    if (variable && isInjected(variable)) {
+      injected.push({ name: row.env, value: variable });
+      variable = undefined;
+    }
     config[camelCase(flag)] = given.length > 0
       ? readValues(row, `--${flag}`, given)
       : variable
@@ -54,7 +72,7 @@ export function parse(
   // --help wins over anything else that is asked for.
   const name = (["help", "version", "healthcheck"] as const).find((name) => flags.switches.has(name)) ??
     "run";
-  return { name, config: checked };
+  return { name, config: checked, injected };
 }
 
 /** `name`: the flag or variable that the values come from. */

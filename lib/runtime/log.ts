@@ -4,12 +4,14 @@ import {
   configureSync,
   type FormattedValues,
   getAnsiColorFormatter,
-  getConsoleSink,
   getJsonLinesFormatter,
   getLogger,
   getTextFormatter,
   type LogLevel as LibraryLevel,
+  type LogRecord,
 } from "@logtape/logtape";
+
+import { LineWriter } from "./line_writer.ts";
 
 export const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
 export type LogLevel = typeof LOG_LEVELS[number];
@@ -32,6 +34,13 @@ export interface Log {
 /** The log of this program. Silent until `configureLog` was called. */
 export const log: Log = getLogger("signal");
 
+let writers: readonly LineWriter[] = [];
+
+/** Resolves when the lines so far are written, or after half a second: before the process ends. */
+export async function flushLog(): Promise<void> {
+  await Promise.all(writers.map((writer) => writer.flush(500)));
+}
+
 /** Warnings and errors go to standard error, everything else to standard output. For the whole process. */
 export function configureLog(level: LogLevel, format: LogFormat): void {
   const isTerminal = Deno.stdout.isTerminal();
@@ -48,13 +57,30 @@ export function configureLog(level: LogLevel, format: LogFormat): void {
     ? getAnsiColorFormatter(options)
     : getTextFormatter(options);
   const lowestLevel: LibraryLevel | null = level === "silent" ? null : level === "warn" ? "warning" : level;
+  const gap = (lines: number) => {
+    const message = `${lines} lines are missing here: they were not read in time`;
+    return formatter({
+      category: ["signal"],
+      level: "warning",
+      message: [message],
+      rawMessage: message,
+      timestamp: Date.now(),
+      properties: { lines },
+    });
+  };
+  const [out, err] = [Deno.stdout, Deno.stderr].map((stream) =>
+    new LineWriter((bytes) => stream.write(bytes), gap)
+  ) as [LineWriter, LineWriter];
+  writers = [out, err];
+  const streams = (record: LogRecord) =>
+    (/^(?:warning|error|fatal)$/.test(record.level) ? err : out).write(formatter(record));
   configureSync({
     reset: true,
-    sinks: { console: getConsoleSink({ formatter }) },
+    sinks: { streams },
     loggers: [
-      { category: "signal", lowestLevel, sinks: ["console"] },
+      { category: "signal", lowestLevel, sinks: ["streams"] },
       // The library's own news.
-      { category: ["logtape", "meta"], lowestLevel: "error", sinks: ["console"] },
+      { category: ["logtape", "meta"], lowestLevel: "error", sinks: ["streams"] },
     ],
   });
 }
