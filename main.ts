@@ -17,7 +17,7 @@ import { Service } from "./lib/service.ts";
 export interface Server {
   /** The port that it listens on. */
   readonly port: number;
-  /** The UDP ports on which it answers STUN. */
+  /** The UDP ports on which it answers STUN at the moment. */
   readonly stunPorts: readonly number[];
   /** What `/healthz` tells at the moment. */
   health(): Health;
@@ -47,37 +47,48 @@ export function start(config: Config): Server {
     return response;
   }
 
-  const listener: Listener = new Listener(config.port, {
-    open: (port, signal) =>
-      listenOn(config.host, (hostname) =>
-        Deno.serve({
-          hostname,
-          port,
-          signal,
-          ...tls,
-          // The runtime would print a line of its own.
-          onListen: () => {},
-          onError: (error) => service.fail(error),
-        }, handle)),
-    onFailure: (error) =>
-      log.error("no connections could be accepted: {error}; listening again", { error: String(error) }),
-  });
-  const { port } = listener;
-  announce(listener.hostname, port, tls !== undefined);
+  const listen = (host: string, port: number) =>
+    new Listener(port, {
+      open: (port, signal) =>
+        listenOn(host, (hostname) =>
+          Deno.serve({
+            hostname,
+            port,
+            signal,
+            ...tls,
+            // The runtime would print a line of its own.
+            onListen: () => {},
+            onError: (error) => service.fail(error),
+          }, handle)),
+      onFailure: (error) =>
+        log.error("no connections could be accepted: {error}; listening again", { error: String(error) }),
+    });
+  const first = listen(config.host, config.port);
+  const { port } = first;
+  const listeners = [first];
+  if (first.hostname === "::") {
+    // Where IPv6 sockets take no IPv4 (bindv6only, Windows); elsewhere it is taken already, by the first one.
+    try {
+      listeners.push(listen("0.0.0.0", port));
+    } catch { /* then that is all there is */ }
+  }
+  announce(first.hostname, port, tls !== undefined);
   const service: Service = new Service(config, { port, turnSecret, log, now });
 
   let stopped: Promise<void> | undefined;
   async function drain(): Promise<void> {
-    const deadline = setTimeout(() => listener.abort(), config.drain * 1000);
-    service.drain().then(() => listener.stop());
-    await listener.finished;
+    const deadline = setTimeout(() => listeners.forEach((listener) => listener.abort()), config.drain * 1000);
+    service.drain().then(() => listeners.forEach((listener) => listener.stop()));
+    await Promise.all(listeners.map(({ finished }) => finished));
     clearTimeout(deadline);
     service.dispose();
   }
 
   return {
     port,
-    stunPorts: service.stunPorts,
+    get stunPorts() {
+      return service.stunPorts;
+    },
     health: () => service.health(),
     drain: () => stopped ??= drain(),
   };

@@ -102,6 +102,7 @@ export class Service {
       version: VERSION,
       uptimeSeconds: Math.floor((this.#now() - this.#startedAt) / 1000),
       ...this.#hub.counts(),
+      stun: this.#ice.stunState,
       stunAnswers: this.#ice.stunAnswers(),
     };
   }

@@ -83,12 +83,13 @@ export const OPTIONS = {
     default: undefined,
     read: stunPort,
   }),
-  "stun-host": option<string | undefined>({
+  "stun-host": option<readonly string[]>({
     env: "SIGNAL_STUN_HOST",
     value: "ADDRESS",
-    help: "address on which STUN is answered; not given: that of --host",
-    default: undefined,
-    read: text("an address of this machine"),
+    help: "addresses on which STUN is answered; none: that of --host",
+    default: [],
+    list: true,
+    read: (address) => [text("an address of this machine")(address)],
   }),
   "stun-second-port": option<number | "off">({
     env: "SIGNAL_STUN_SECOND_PORT",

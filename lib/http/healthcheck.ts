@@ -12,10 +12,22 @@ export interface HealthTarget {
 
 const TIMEOUT_MS = 5000;
 
-/** The status line of the answer, such as `HTTP/1.1 200 OK`. Rejects where nobody answers within 5 seconds. */
-export function askHealth({ host, port, tls }: HealthTarget): Promise<string> {
+/**
+ * The status line of the answer, such as `HTTP/1.1 200 OK`. Rejects where nobody answers within 5 seconds; a server on
+ * every address is asked by IPv6 where it does not answer by IPv4.
+ */
+export async function askHealth(target: HealthTarget): Promise<string> {
+  if (target.host !== "::") return await ask({ ...target, host: target.host === "0.0.0.0" ? "127.0.0.1" : target.host });
+  try {
+    return await ask({ ...target, host: "127.0.0.1" });
+  } catch {
+    return await ask({ ...target, host: "::1" });
+  }
+}
+
+function ask({ host, port, tls }: HealthTarget): Promise<string> {
   const options = {
-    host: host === "::" || host === "0.0.0.0" ? "127.0.0.1" : host,
+    host,
     port,
     path: "/healthz",
     agent: false,

@@ -21,6 +21,8 @@ export interface Health {
   readonly sockets: number;
   readonly rooms: number;
   readonly addresses: number;
+  /** Whether STUN is answered where it should be. */
+  readonly stun: "ok" | "unavailable" | "off";
   /** STUN requests that were answered since the start. */
   readonly stunAnswers: number;
 }

@@ -2,19 +2,19 @@
 
 import type { Log } from "../runtime/log.ts";
 import { isLoopback } from "../runtime/addresses.ts";
-import { listenOn } from "../runtime/process.ts";
 import { type ClientLimits, clientRates, networkFactors } from "../limits/limits.ts";
 import type { Source } from "../limits/source.ts";
 import { serversFor } from "./servers.ts";
-import { listenStun, type StunServer } from "./stun_server.ts";
+import { StunPort } from "./stun_port.ts";
+import { stunBudget } from "./stun_server.ts";
 import type { IceServers } from "../protocol/ice_servers.ts";
 import { turnIssuer } from "./turn.ts";
 
 /** Which STUN ports to open, and what to tell clients. */
 export interface IceOptions extends ClientLimits {
-  /** The address of the HTTP server, and STUN's own where there is no `stunHost`. */
+  /** The address of the HTTP server, and STUN's own where `stunHost` is empty. */
   readonly host: string;
-  readonly stunHost?: string;
+  readonly stunHost: readonly string[];
   /** UDP port; not given: the number of the TCP port. */
   readonly stunPort?: number | "off";
   readonly stunSecondPort: number | "off";
@@ -45,9 +45,13 @@ export interface IceServiceParts {
   readonly now: () => number;
 }
 
+export type StunState = "ok" | "unavailable" | "off";
+
 export interface IceService {
-  /** UDP ports on which STUN is served; see `serversFor` for who is told of them. */
+  /** UDP ports on which STUN is served at the moment; see `serversFor` for who is told of them. */
   readonly stunPorts: readonly number[];
+  /** Whether it is served on all ports on which it should be; `off`: on none. */
+  readonly stunState: StunState;
   /** STUN requests that were answered since the start. */
   stunAnswers(): number;
   /** What to tell a client that came by `host`, see `serversFor`; `ident` stands in the TURN server's log. */
@@ -66,18 +70,22 @@ const UNREACHABLE =
   "STUN is answered on a loopback address only, where clients from elsewhere can't ask it: they are " +
   "not told of it. --stun-host :: answers everybody.";
 
-/** Opens the STUN ports. One that can't be had is told in the log, and gone without. */
+/** Opens the STUN ports. One that can't be had is told in the log, and tried again. */
 export function openIce(options: IceOptions, { port, turnSecret, log, now }: IceServiceParts): IceService {
   const wanted = [options.stunPort ?? port, options.stunSecondPort].filter((port) => port !== "off");
-  const servers = wanted.map((port) => openStun(options, port, log, now)).filter((server) =>
-    server !== undefined
-  );
-  const stunPorts = servers.map(({ port }) => port);
+  const hosts = options.stunHost.length > 0 ? options.stunHost : [options.host];
+  const budget = stunBudget({
+    ratePerSource: options.stunRate,
+    burst: options.stunBurst,
+    networks: networkFactors(options),
+    ratePerServer: options.stunTotalRate,
+  });
+  const all = wanted.map((port) => new StunPort({ hosts, port, budget, log, now }));
+  const open = () => all.filter(({ hostnames }) => hostnames.length > 0);
   const turn = turnSecret === undefined
     ? undefined
     : turnIssuer({ secret: turnSecret, ttlSeconds: options.turnTtl, now: Date.now });
   const sources = {
-    stunPorts,
     publicHost: options.publicHost,
     stunUrls: options.stunUrl,
     turnUrls: options.turnUrl,
@@ -85,7 +93,6 @@ export function openIce(options: IceOptions, { port, turnSecret, log, now }: Ice
     turnTtlSeconds: options.turnTtl,
   };
   const rates = clientRates(options, options.iceRate, options.iceBurst);
-  const shutIn = servers.every(({ hostname }) => /^127\.|^::1$/.test(hostname));
   const warned = new Set<string>();
   function warnOnce(sentence: string): void {
     if (warned.has(sentence)) return;
@@ -93,43 +100,27 @@ export function openIce(options: IceOptions, { port, turnSecret, log, now }: Ice
     log.warn(sentence);
   }
   return {
-    stunPorts,
-    stunAnswers: () => servers.reduce((sum, { counts }) => sum + counts.answered, 0),
+    get stunPorts() {
+      return open().map(({ port }) => port);
+    },
+    get stunState() {
+      return all.length === 0 ? "off" : open().length === all.length ? "ok" : "unavailable";
+    },
+    stunAnswers: () => all.reduce((sum, port) => sum + port.answered(), 0),
     servers(host, ident) {
-      if (options.publicHost === undefined && servers.length > 0) {
+      const ports = open();
+      const told = { ...sources, stunPorts: ports.map(({ port }) => port) };
+      if (options.publicHost === undefined && ports.length > 0) {
         if (host === undefined) warnOnce(NAMELESS);
-        else if (shutIn && !isLoopback(host)) {
+        else if (!isLoopback(host) && ports.every(({ hostnames }) => hostnames.every((address) => /^127\.|^::1$/.test(address)))) {
           warnOnce(UNREACHABLE);
-          return serversFor(sources, undefined, ident);
+          return serversFor(told, undefined, ident);
         }
       }
-      return serversFor(sources, host, ident);
+      return serversFor(told, host, ident);
     },
     endpoint: options.iceEndpoint === "on" || (options.iceEndpoint === "auto" && turn !== undefined),
     take: (source) => rates.take(source, now()),
-    close: () => servers.forEach((server) => server.close()),
+    close: () => all.forEach((port) => port.close()),
   };
-}
-
-function openStun(options: IceOptions, port: number, log: Log, now: () => number): StunServer | undefined {
-  try {
-    const server = listenOn(options.stunHost ?? options.host, (hostname) =>
-      listenStun({
-        hostname,
-        port,
-        now,
-        onError: (error) => log.warn("STUN: {error}", { error: String(error) }),
-        ratePerSource: options.stunRate,
-        burst: options.stunBurst,
-        networks: networkFactors(options),
-        ratePerServer: options.stunTotalRate,
-      }));
-    const { hostname, port: stunPort } = server;
-    log.info(`STUN is answered on UDP port ${stunPort} of ${hostname}`, { stunPort, stunHost: hostname });
-    return server;
-  } catch (error) {
-    const why = error instanceof Deno.errors.AddrInUse ? "it is in use" : (error as Error).message;
-    log.warn(`No STUN on UDP port ${port}: ${why}. Going on without; --stun-port takes another, or off.`);
-    return undefined;
-  }
 }

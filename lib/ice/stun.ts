@@ -1,5 +1,5 @@
 /**
- * STUN messages (RFC 8489) as bytes: what a stand-alone Binding server and its clients need, and no more.
+ * STUN messages (RFC 8489) as bytes: what a stand-alone Binding server needs, and no more.
  * Clients of RFC 5389 and of the cookie-less RFC 3489 are understood too. Pure: no sockets, no clocks.
  *
  * @module
@@ -161,49 +161,6 @@ export function answerBinding(message: StunMessage, source: Endpoint, out: Uint8
 }
 
 /**
- * A Binding request: 20 bytes, or 28 with a FINGERPRINT.
- *
- * @param transactionId 12 bytes, fresh and random for each request (RFC 8489 section 5)
- * @throws {RangeError} where the transaction ID has another length
- */
-export function encodeBindingRequest(transactionId: Uint8Array, fingerprint = false): Uint8Array {
-  if (transactionId.length !== 12) {
-    throw new RangeError(`a transaction ID has 12 bytes, not ${transactionId.length}`);
-  }
-  const out = new Uint8Array(HEADER_BYTES + (fingerprint ? 8 : 0));
-  setUint16(out, 0, typeOf("request"));
-  setUint32(out, 4, COOKIE);
-  out.set(transactionId, 8);
-  finish(out, HEADER_BYTES, fingerprint);
-  return out;
-}
-
-/** The reflexive address in a success: XOR-MAPPED-ADDRESS, else MAPPED-ADDRESS; undefined where neither is whole. */
-export function mappedAddress(message: StunMessage): Endpoint | undefined {
-  const xored = message.attributes.find(({ type }) => type === XOR_MAPPED_ADDRESS);
-  const value = (xored ?? message.attributes.find(({ type }) => type === MAPPED_ADDRESS))?.value;
-  const size = value?.[1] === 1 ? 8 : value?.[1] === 2 ? 20 : undefined;
-  if (value === undefined || value.length !== size) return undefined;
-  const address = value.slice(4);
-  if (xored === undefined) return { address, port: uint16(value, 2) };
-  for (let i = 0; i < address.length; i++) address[i]! ^= message.id[i]!;
-  return { address, port: uint16(value, 2) ^ uint16(message.id, 0) };
-}
-
-/** The code of an error (RFC 8489 section 14.8), 300 to 699; undefined where it has none. */
-export function errorCode(message: StunMessage): number | undefined {
-  const value = message.attributes.find(({ type }) => type === ERROR_CODE)?.value;
-  return value === undefined || value.length < 4 ? undefined : (value[2]! & 7) * 100 + value[3]!;
-}
-
-/** The attribute types that a 420 names (RFC 8489 section 14.9). */
-export function unknownAttributes(message: StunMessage): number[] {
-  const value = message.attributes.find(({ type }) => type === UNKNOWN_ATTRIBUTES)?.value;
-  if (value === undefined) return [];
-  return Array.from({ length: value.length >> 1 }, (_, i) => uint16(value, i * 2));
-}
-
-/**
  * Reads an IP address as the operating system writes it into 4 or 16 bytes; an IPv4 address mapped into IPv6
  * (::ffff:a.b.c.d), which a dual-stack socket reports, gives the 4 bytes that the client knows itself by. A zone
  * (fe80::1%eth0) is passed over. Undefined for anything else.
@@ -215,20 +172,6 @@ export function parseAddress(text: string): Uint8Array | undefined {
   const plain = zone < 0 ? text : text.slice(0, zone);
   if (!plain.includes(":")) return zone < 0 ? parseIpv4(plain) : undefined;
   return parseIpv6(plain);
-}
-
-/** The text of 4 or 16 address bytes; IPv6 in the canonical form of RFC 5952. */
-export function formatAddress(address: Uint8Array): string {
-  if (address.length === 4) return address.join(".");
-  const groups = Array.from({ length: 8 }, (_, i) => uint16(address, i * 2).toString(16));
-  let best = { start: 0, length: 1 };
-  for (let start = 0; start < 8; start++) {
-    let length = 0;
-    while (groups[start + length] === "0") length++;
-    if (length > best.length) best = { start, length };
-  }
-  if (best.length === 1) return groups.join(":");
-  return `${groups.slice(0, best.start).join(":")}::${groups.slice(best.start + best.length).join(":")}`;
 }
 
 function parseIpv4(text: string): Uint8Array | undefined {

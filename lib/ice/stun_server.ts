@@ -25,8 +25,26 @@ export const STUN_LIMITS: Readonly<StunLimits> = {
   ratePerServer: 20_000,
 };
 
+/** What all STUN sockets of a server share. */
+export interface StunBudget {
+  readonly sources: SourceRates;
+  /** Milliseconds that each datagram takes of the time of all. */
+  readonly costMs: number;
+  /** Until when, on the clock of `StunOptions.now`, time is spent. */
+  spentUntil: number;
+}
+
+export function stunBudget(limits: StunLimits): StunBudget {
+  const maxSources = SPARE_SOURCES * limits.ratePerServer / limits.ratePerSource;
+  return {
+    sources: new SourceRates({ ...limits, maxSources }),
+    costMs: 1000 / limits.ratePerServer,
+    spentUntil: -Infinity,
+  };
+}
+
 export interface StunOptions extends Partial<StunLimits> {
-  /** "::" hears IPv4 too. A machine with several addresses should name one: answers leave from the route's. */
+  /** "::" hears IPv4 too, mostly. From a wildcard answers leave with the address of the route. */
   hostname: string;
   /** 0 takes a free one. */
   port: number;
@@ -34,6 +52,8 @@ export interface StunOptions extends Partial<StunLimits> {
   now: () => number;
   /** Told of errors of the open socket, at most once a second; it carries on after each. */
   onError: (error: unknown) => void;
+  /** Shared with other sockets; without it the limits are those of this one. */
+  budget?: StunBudget;
 }
 
 /** Datagrams since the start, by what became of them. */
@@ -84,12 +104,10 @@ export function listenStun(options: StunOptions): StunServer {
   const socket = Deno.listenDatagram({ transport: "udp", hostname, port });
   const bound = socket.addr as Deno.NetAddr;
   const counts: StunCounts = { answered: 0, ignored: 0, limited: 0, errors: 0, pauses: 0 };
-  const maxSources = SPARE_SOURCES * limits.ratePerServer / limits.ratePerSource;
-  const sources = new SourceRates({ ...limits, maxSources });
+  const budget = options.budget ?? stunBudget(limits);
+  const { sources, costMs } = budget;
   const input = new Uint8Array(BUFFER_BYTES);
   const output = new Uint8Array(BUFFER_BYTES + ANSWER_GROWTH_BYTES);
-  const costMs = 1000 / limits.ratePerServer;
-  let spentUntil = -Infinity;
   let reported = -Infinity;
   let closed = false;
 
@@ -142,8 +160,8 @@ export function listenStun(options: StunOptions): StunServer {
         }
       }
       // Two pauses' worth may be read in one go: a short burst shouldn't wait, and timers are coarse.
-      spentUntil = Math.max(spentUntil, now()) + costMs;
-      while (!closed && spentUntil - now() >= 2 * PAUSE_MS) {
+      budget.spentUntil = Math.max(budget.spentUntil, now()) + costMs;
+      while (!closed && budget.spentUntil - now() >= 2 * PAUSE_MS) {
         counts.pauses++;
         await pause();
       }

@@ -40,6 +40,16 @@ export function terminationSignal(again: () => void, now: () => number): Promise
   return promise;
 }
 
+/** The addresses of this machine; `undefined` where they may not be read. */
+export function localAddresses(): string[] | undefined {
+  if (Deno.permissions.querySync({ name: "sys", kind: "networkInterfaces" }).state !== "granted") return undefined;
+  try {
+    return [...new Set(Deno.networkInterfaces().map(({ address }) => address))];
+  } catch {
+    return undefined;
+  }
+}
+
 /** `::` is every address; on a machine without IPv6 that is every IPv4 address. */
 export function listenOn<T>(host: string, listen: (hostname: string) => T): T {
   try {

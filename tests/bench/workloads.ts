@@ -1,6 +1,7 @@
 /** What the benchmark makes servers do. All workloads run in closed loops: nothing is sent before its answer is due. */
 
-import { decodeStun, encodeBindingRequest, mappedAddress } from "../../lib/ice/stun.ts";
+import { decodeStun } from "../../lib/ice/stun.ts";
+import { encodeBindingRequest, mappedAddress } from "../kit/stun_message.ts";
 import { ident, relayedText, room, signalText } from "./messages.ts";
 import { clientFrame, Peer } from "./peer.ts";
 import { quantile } from "./statistics.ts";

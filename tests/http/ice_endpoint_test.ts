@@ -128,5 +128,21 @@ Deno.test("where the UDP port is taken the server says so and goes on without ST
   const { stderr, code } = await server.output;
   taken.close();
   assertEquals(code, 0);
-  assertStringIncludes(stderr, `No STUN on UDP port ${port}: it is in use.`);
+  assertStringIncludes(stderr, `No STUN on UDP port ${port} of 127.0.0.1: it is in use.`);
+});
+
+Deno.test("STUN whose port is free again is answered, shown in the health, and offered to clients", async () => {
+  const taken = Deno.listenDatagram({ transport: "udp", hostname: "127.0.0.1", port: 0 });
+  const { port } = taken.addr as Deno.NetAddr;
+  await using server = testServer({ stunPort: port, iceEndpoint: "on" });
+  const urls = async () => (await (await fetch(`${server.httpUrl}/ice`)).json()).iceServers;
+  assertEquals([server.health().stun, server.stunPorts, await urls()], ["unavailable", [], []]);
+  taken.close();
+  for (const deadline = performance.now() + 10_000; server.health().stun !== "ok";) {
+    assert(performance.now() < deadline, "it was not tried again");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  assertEquals([server.stunPorts, await urls()], [[port], [{ urls: [`stun:127.0.0.1:${port}`] }]]);
+  await using off = testServer({ stunPort: "off" });
+  assertEquals(off.health().stun, "off");
 });

@@ -39,7 +39,15 @@ Deno.test("/healthz tells status, version, uptime and counts", async () => {
   assertEquals(response.headers.get("cache-control"), "no-store");
   const { uptimeSeconds, ...rest } = await response.json();
   assert(Number.isInteger(uptimeSeconds) && uptimeSeconds >= 0);
-  assertEquals(rest, { status: "ok", version: VERSION, sockets: 1, rooms: 2, addresses: 3, stunAnswers: 0 });
+  assertEquals(rest, {
+    status: "ok",
+    version: VERSION,
+    sockets: 1,
+    rooms: 2,
+    addresses: 3,
+    stun: "ok",
+    stunAnswers: 0,
+  });
 });
 
 Deno.test("every other path is a 404 page", async () => {

@@ -4,15 +4,17 @@ import {
   ANSWER_GROWTH_BYTES,
   answerBinding,
   decodeStun,
-  encodeBindingRequest,
   type Endpoint,
+  parseAddress,
+  type StunMessage,
+} from "../../lib/ice/stun.ts";
+import {
+  encodeBindingRequest,
   errorCode,
   formatAddress,
   mappedAddress,
-  parseAddress,
-  type StunMessage,
   unknownAttributes,
-} from "../../lib/ice/stun.ts";
+} from "../kit/stun_message.ts";
 
 /** RFC 5769 sections 2.1 to 2.3, as hexadecimal. */
 const REQUEST = "00010058 2112a442 b7e7a701bc34d686fa87dfae" +

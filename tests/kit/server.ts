@@ -26,6 +26,9 @@ export function testServer(options: Partial<Config> = {}): TestServer {
   });
   return {
     ...server,
+    get stunPorts() {
+      return server.stunPorts;
+    },
     url: `ws://127.0.0.1:${server.port}`,
     httpUrl: `http://127.0.0.1:${server.port}`,
     async counts(wanted) {

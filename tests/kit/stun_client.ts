@@ -1,13 +1,7 @@
 /** A STUN client on a real UDP socket. */
 
-import {
-  decodeStun,
-  encodeBindingRequest,
-  type Endpoint,
-  formatAddress,
-  mappedAddress,
-  type StunMessage,
-} from "../../lib/ice/stun.ts";
+import { decodeStun, type Endpoint, type StunMessage } from "../../lib/ice/stun.ts";
+import { encodeBindingRequest, formatAddress, mappedAddress } from "./stun_message.ts";
 
 export interface StunClient extends Disposable {
   readonly port: number;

@@ -8,7 +8,8 @@
 
 import { listenStun } from "../../lib/ice/stun_server.ts";
 import { request, text } from "./stun_client.ts";
-import { decodeStun, mappedAddress } from "../../lib/ice/stun.ts";
+import { decodeStun } from "../../lib/ice/stun.ts";
+import { mappedAddress } from "./stun_message.ts";
 
 const [mode, hostname = "", ...ports] = Deno.args;
 
@@ -20,7 +21,10 @@ async function ask(socket: Deno.DatagramConn, port: number): Promise<string> {
   try {
     await send();
     while (true) {
-      const message = decodeStun((await socket.receive())[0]);
+      const [answer, from] = await socket.receive();
+      // Whatever comes from another address is no answer (RFC 8489 section 6.3.1), and no NAT would let it in.
+      if ((from as Deno.NetAddr).hostname !== hostname) continue;
+      const message = decodeStun(answer);
       if ("fault" in message || message.id.toHex() !== datagram.subarray(4, 20).toHex()) continue;
       const mapped = mappedAddress(message);
       return mapped ? text(mapped) : "no address";

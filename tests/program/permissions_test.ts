@@ -24,9 +24,9 @@ function matches(pattern: string, variable: string): boolean {
   return pattern.endsWith("*") ? variable.startsWith(pattern.slice(0, -1)) : variable === pattern;
 }
 
-Deno.test("The flags are: no questions, the network, and the program's own variables", async () => {
+Deno.test("The flags are: no questions, the network with this machine's addresses, the program's own variables", async () => {
   const names = (await startFlags()).map((flag) => flag.split("=")[0]);
-  assertEquals(names.toSorted(), ["--allow-env", "--allow-net", "--no-prompt"]);
+  assertEquals(names.toSorted(), ["--allow-env", "--allow-net", "--allow-sys", "--no-prompt"]);
 });
 
 Deno.test("README names the same flags", async () => {

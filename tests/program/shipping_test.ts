@@ -100,7 +100,12 @@ testWith(
         .filter(([name, value]) => name.startsWith("allow_") && name !== "allow_import" && value !== null);
       const variables = (await startFlags()).find((flag) => flag.startsWith("--allow-env="))!
         .slice("--allow-env=".length).split(",");
-      assertEquals(Object.fromEntries(allowed), { allow_env: variables, allow_net: [], allow_read: [] });
+      assertEquals(Object.fromEntries(allowed), {
+        allow_env: variables,
+        allow_net: [],
+        allow_read: [],
+        allow_sys: ["networkInterfaces"],
+      });
       assertEquals(permissions.prompt, false);
     });
     await Deno.remove(directory, { recursive: true });

@@ -5,7 +5,7 @@
  * Usage: flood.ts PORT; order: `stop`
  */
 
-import { encodeBindingRequest } from "../../lib/ice/stun.ts";
+import { encodeBindingRequest } from "../kit/stun_message.ts";
 import { pause } from "./lives.ts";
 import { obey } from "./program.ts";
 import { Random } from "./random.ts";
