@@ -26,13 +26,24 @@ export function cut(socket: WebSocket): boolean {
   return true;
 }
 
+/** Half of it, in milliseconds, is nearly the longest that a timer can be set to: 23 days. */
+const LONG_SECONDS = 4_000_000;
+
 /**
- * Gives the client of a server's socket its full time anew to show a sign of life (see `idleTimeout` of
- * `Deno.upgradeWebSocket`). False where it could not be done.
+ * Changes how long the client of a server's socket may be silent (see `idleTimeout` of `Deno.upgradeWebSocket`), and gives
+ * it that time anew. 0: for days, which costs nothing; else the runtime sets a timer at every message.
+ *
+ * @returns false where it could not be done; then it is as it was
  */
-export function renewIdleTimeout(socket: WebSocket): boolean {
-  const method = renew && (socket as unknown as Inside)[renew];
-  if (typeof method !== "function" || socket.readyState !== WebSocket.OPEN) return false;
+export function setIdleTimeout(socket: WebSocket, seconds: number): boolean {
+  const inside = socket as unknown as Inside;
+  const duration = symbolOf(socket, "[[idleTimeout]]");
+  const method = renew && inside[renew];
+  if (duration === undefined || typeof method !== "function") return false;
+  if (typeof inside[duration] !== "number" || socket.readyState !== WebSocket.OPEN) return false;
+  // The method ends the timer that there is, and sets one for half that time.
+  inside[duration] = seconds || LONG_SECONDS;
   method.call(socket);
+  inside[duration] = seconds;
   return true;
 }

@@ -33,8 +33,9 @@ export interface HubOptions {
 }
 
 /** Milliseconds between two looks at the clock, and between two looks for peers that have died. */
-const TICK = 1000;
+const TICK = 500;
 const SWEEP_INTERVAL = 5000;
+const DAY = 86_400_000;
 
 /** When a server stops, its clients are asked to come back after a time between these, in milliseconds. */
 const RETRY_AFTER = { least: 1000, most: 10_000 };
@@ -45,8 +46,11 @@ export class Hub {
   readonly #timer: ReturnType<typeof setInterval>;
   /** Sessions whose handshake was not through when they were last looked at, and since when they are there. */
   readonly #connecting = new Map<Session, number>();
+  /** Sessions that talk: see `Session.restIfSilent`. */
+  readonly #busy = new Set<Session>();
   #tickedAt: number;
   #sweptAt: number;
+  #wokeAt: number;
   readonly #emptied = Promise.withResolvers<void>();
   #draining = false;
 
@@ -76,14 +80,16 @@ export class Hub {
       },
       ice,
       takeIce,
+      onBusy: (session) => this.#busy.add(session),
       onClosed: (session, client) => {
         this.#sessions.delete(session);
         this.#connecting.delete(session);
+        this.#busy.delete(session);
         onClosed(client);
         if (this.#draining && this.#sessions.size === 0) this.#emptied.resolve();
       },
     };
-    this.#tickedAt = this.#sweptAt = now();
+    this.#tickedAt = this.#sweptAt = this.#wokeAt = now();
     this.#timer = setInterval(() => this.#tick(), TICK);
   }
 
@@ -109,6 +115,11 @@ export class Hub {
     // Stopped, frozen or asleep: what clients have sent meanwhile is read after the timers that would give them up.
     const stoodStill = now - this.#tickedAt > 2 * TICK;
     this.#tickedAt = now;
+    for (const session of this.#busy) if (!session.restIfSilent()) this.#busy.delete(session);
+    if (now - this.#wokeAt >= DAY) {
+      this.#wokeAt = now;
+      for (const session of this.#busy) session.stayAwake();
+    }
     if (stoodStill) for (const session of this.#sessions) session.forgiveSilence();
     if (now - this.#sweptAt < SWEEP_INTERVAL) return;
     this.#sweptAt = now;

@@ -31,7 +31,7 @@ import {
   type Welcome,
 } from "../protocol/codec.ts";
 import { freshIdent } from "../protocol/ident.ts";
-import { cut, renewIdleTimeout } from "../runtime/internals.ts";
+import { cut, setIdleTimeout } from "../runtime/internals.ts";
 import type { RoomEvents, RoomStore } from "../rooms/store.ts";
 import type { Tally } from "../runtime/tally.ts";
 
@@ -55,6 +55,8 @@ export interface SessionContext {
   readonly ice: (client: Client, ident: string) => IceServers;
   /** Whether a client may have such credentials once more, by the call `ice`. */
   readonly takeIce: (client: Client) => boolean;
+  /** Told of a session that is to be asked by `restIfSilent` from now on, until it says no. */
+  readonly onBusy: (session: Session) => void;
   /** Called once for each session, when its socket is closed for good. */
   readonly onClosed: (session: Session, client: Client) => void;
 }
@@ -99,6 +101,9 @@ export class Session implements EventListenerObject, OutboxOwner {
   #open = true;
   #closed = false;
   #closing: ReturnType<typeof setTimeout> | undefined;
+  /** Whether a message has come since `restIfSilent` was called, and whether that is called at all. */
+  #heard = false;
+  #busy = false;
   /** When it was told to close, or was given up. */
   #endedAt?: number;
 
@@ -194,7 +199,35 @@ export class Session implements EventListenerObject, OutboxOwner {
 
   /** The process has stood still: that is not to count as the client's silence. */
   forgiveSilence(): void {
-    renewIdleTimeout(this.#client.socket);
+    if (!this.#busy) this.#setIdleTimeout();
+  }
+
+  /** To be called every day for those that are busy. */
+  stayAwake(): void {
+    setIdleTimeout(this.#client.socket, 0);
+  }
+
+  /** To be called now and then for those that are busy. Returns whether it still is: else it is watched for silence again. */
+  restIfSilent(): boolean {
+    if (this.#heard) {
+      this.#heard = false;
+      return true;
+    }
+    this.#busy = false;
+    this.#setIdleTimeout();
+    return false;
+  }
+
+  #setIdleTimeout(): void {
+    setIdleTimeout(this.#client.socket, 2 * this.#context.welcome.keepaliveSeconds);
+  }
+
+  /** Whoever talks need not be watched for silence: the runtime sets a timer at every message otherwise. */
+  #wake(): void {
+    this.#heard = true;
+    if (this.#busy || !setIdleTimeout(this.#client.socket, 0)) return;
+    this.#busy = true;
+    this.#context.onBusy(this);
   }
 
   /** How rooms reach the sessions. */
@@ -232,6 +265,7 @@ export class Session implements EventListenerObject, OutboxOwner {
 
   #onMessage(data: string | ArrayBuffer): void {
     if (!this.#open) return;
+    if (!this.#heard) this.#wake();
     const { limits, shared, now } = this.#context;
     if (isLarger(data, limits.maxMessageBytes)) {
       this.#refuse({ code: "too-large", about: [] });

@@ -1,6 +1,6 @@
 /** What we know of the runtime's insides. Where a new runtime has changed them, these fail, and SECURITY.md has to say so. */
 
-import { cut, renewIdleTimeout } from "../../lib/runtime/internals.ts";
+import { cut, setIdleTimeout } from "../../lib/runtime/internals.ts";
 import { assert, assertEquals, assertGreater } from "../kit/assert.ts";
 import { frame, Opcode, RawClient } from "../kit/raw_client.ts";
 
@@ -32,7 +32,7 @@ Deno.test("the runtime: a client can be given its time to answer anew", async ()
   const socket = await server.opened;
   const begun = performance.now();
   let renewals = 0;
-  const renewing = setInterval(() => renewals += renewIdleTimeout(socket) ? 1 : 0, 100);
+  const renewing = setInterval(() => renewals += setIdleTimeout(socket, seconds) ? 1 : 0, 100);
   const pinged = client.frame();
   await new Promise((resolve) => setTimeout(resolve, 1500 * seconds));
   clearInterval(renewing);
@@ -40,5 +40,21 @@ Deno.test("the runtime: a client can be given its time to answer anew", async ()
   assertEquals((await pinged)?.opcode, Opcode.ping);
   // Without them the ping would have come after half a second.
   assertGreater(performance.now() - begun, 1500 * seconds);
-  assertEquals(renewIdleTimeout(new EventTarget() as WebSocket), false);
+  assertEquals(setIdleTimeout(new EventTarget() as WebSocket, seconds), false);
+});
+
+Deno.test("the runtime: a client can be let be silent without end, and be watched again", async () => {
+  await using server = serve(1);
+  using client = await RawClient.open(server.port);
+  const socket = await server.opened;
+  assertEquals(setIdleTimeout(socket, 0), true);
+  const begun = performance.now();
+  const pinged = client.frame();
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  assertEquals([socket.readyState, setIdleTimeout(socket, 0.2)], [WebSocket.OPEN, true]);
+  assertEquals((await pinged)?.opcode, Opcode.ping);
+  assertGreater(performance.now() - begun, 1500);
+  // Unanswered, it is closed.
+  const { code } = await new Promise<CloseEvent>((resolve) => socket.onclose = resolve);
+  assertEquals(code, 1001);
 });

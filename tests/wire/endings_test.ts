@@ -105,3 +105,24 @@ Deno.test("a process that stood still for longer than the keepalive evicts nobod
     for (const client of clients) client[Symbol.dispose]();
   }
 });
+
+Deno.test("who talks is not pinged; fallen silent it is, and is found dead where it does not answer", async () => {
+  await using server = testServer({ keepalive: 1 });
+  using client = await RawClient.open(server.port, V3);
+  const opcodes: number[] = [];
+  let endedAt = 0;
+  (async () => {
+    for (let next; (next = await client.frame()) !== undefined;) opcodes.push(next.opcode);
+    endedAt = performance.now();
+  })();
+  for (let i = 0; i < 15; i++) {
+    await client.send(["ping"]);
+    await pause(200);
+  }
+  // The welcome, and an answer to each.
+  assertEquals(opcodes, Array(16).fill(Opcode.text));
+  const silentSince = performance.now();
+  await until(() => endedAt > 0, "its end");
+  assertEquals(opcodes.slice(16), [Opcode.ping, Opcode.close]);
+  assertLess(endedAt - silentSince, 4500);
+});
