@@ -80,6 +80,8 @@ const CLOSE_DELAY = 50;
 /** A message that is over the limit is read to say what was refused, if it has no more UTF-16 units or bytes than that. */
 const MAX_CHEAP = 1024;
 
+const ONCE: AddEventListenerOptions = { once: true };
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -91,7 +93,8 @@ export class Session implements EventListenerObject, OutboxOwner {
   readonly #client: Client;
   readonly #context: SessionContext;
   readonly #outbox: Outbox;
-  readonly #calls: CallBudget;
+  /** Made when it is needed, like those below: many sockets only wait. */
+  #calls?: CallBudget;
   /** Of a socket that has joined: others have nothing to signal. */
   #memory?: SignalMemory;
   /** Made when they are needed: most sockets join once or twice, and break no limits. */
@@ -112,12 +115,10 @@ export class Session implements EventListenerObject, OutboxOwner {
     const { limits } = context;
     this.#client = client;
     this.#context = context;
-    this.#calls = new CallBudget(limits, context.now());
     this.#outbox = new Outbox(socket, limits.maxQueueBytes, this);
-    if (client.version === 3) socket.addEventListener("open", this);
+    if (client.version === 3) socket.addEventListener("open", this, ONCE);
     socket.addEventListener("message", this);
     socket.addEventListener("close", this);
-    socket.addEventListener("error", this);
   }
 
   /** Whose client's limits bind this socket beside its own. */
@@ -139,10 +140,8 @@ export class Session implements EventListenerObject, OutboxOwner {
           encodeWelcome({ ...this.#context.welcome, ...this.#context.ice(this.#client, freshIdent()) }),
         );
       case "close":
+        // An error event says no more: a close event follows it, but for a handshake that failed (see `connecting`).
         return this.#onClosed(isTimeout(event as CloseEvent) ? "timeout" : "closed");
-      case "error":
-        // A close event follows, except where the handshake itself failed.
-        if (this.#client.socket.readyState === WebSocket.CONNECTING) this.#onClosed("closed");
     }
   }
 
@@ -271,6 +270,7 @@ export class Session implements EventListenerObject, OutboxOwner {
       this.#refuse({ code: "too-large", about: [] });
       return this.close(CloseCode.tooLarge, `messages may have ${limits.maxMessageBytes} bytes`);
     }
+    this.#calls ??= new CallBudget(limits, now());
     const over = this.#calls.take(limits, shared.calls, this.account.source, now);
     // Before anything is spent on it, and so without a word of what it was where that would be long to find out.
     if (over !== undefined && (typeof data === "string" ? data.length : data.byteLength) > MAX_CHEAP) return this.#refuseOver(over, {});
