@@ -29,6 +29,8 @@ export interface NatLab extends AsyncDisposable {
   within(place: Place): string[];
   /** Runs a command there to its end. */
   run(place: Place, command: readonly string[]): Promise<Outcome>;
+  /** Runs a command in a NAT to its end; throws where it fails. */
+  runInNat(nat: "natA" | "natB", command: readonly string[]): Promise<Outcome>;
   /** Starts a command there. */
   start(place: Place, command: readonly string[], stdout?: "null" | "piped"): Running;
   /** Kills what still runs there and removes the namespaces; may be done twice. */
@@ -85,6 +87,7 @@ export async function createNatLab({ mapping }: { mapping: Mapping }): Promise<N
     natAddress: { peerA: NATS[0].outside, peerB: NATS[1].outside },
     within,
     run: (place, command) => run([...within(place), ...command]),
+    runInNat: (nat, command) => must([...within(nat), ...command]),
     start: (place, command, stdout) => start([...within(place), ...command], stdout),
     close,
     [Symbol.asyncDispose]: close,

@@ -1,0 +1,134 @@
+/** The client library behind real NATs: what it says of them, and how it mends what they break. */
+
+import { assert, assertEquals, assertMatch, assertNotEquals } from "../kit/assert.ts";
+import { testWith } from "../kit/parts.ts";
+import type { Running } from "../kit/programs.ts";
+import { signal } from "./firewalls.ts";
+import { createNatLab, type NatLab, natLabUnavailable } from "./nat.ts";
+
+const unavailable = natLabUnavailable();
+const PATIENCE_MS = 60_000;
+
+type Said = Record<string, unknown>;
+
+function library(lab: NatLab, place: "peerA" | "peerB", ...args: string[]): Running {
+  const script = new URL("library_peer.ts", import.meta.url).pathname;
+  return lab.start(
+    place,
+    [Deno.execPath(), "run", "--quiet", "--cached-only", "-A", script, ...args],
+    "piped",
+  );
+}
+
+/** What a program says, line by line. */
+function lines({ process }: Running) {
+  const reader = process.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  const all: Said[] = [];
+  let rest = "";
+  let at = 0;
+  return {
+    all,
+    /** The next line for which this holds. */
+    async next(wanted: (said: Said) => boolean): Promise<Said> {
+      const patience = setTimeout(() => process.kill("SIGKILL"), PATIENCE_MS);
+      try {
+        for (;;) {
+          while (at < all.length) if (wanted(all[at++]!)) return all[at - 1]!;
+          const { value, done } = await reader.read();
+          if (done) throw new Error(`it ended, or was waited for in vain: ${JSON.stringify(all.slice(-20))}`);
+          const parts = (rest + value).split("\n");
+          rest = parts.pop()!;
+          all.push(...parts.map((line) => JSON.parse(line)));
+        }
+      } finally {
+        clearTimeout(patience);
+      }
+    },
+  };
+}
+
+/** Lets no UDP through a NAT, either way. */
+const block = (lab: NatLab) =>
+  lab.runInNat("natA", [
+    "nft",
+    "add table ip blocked; add chain ip blocked through { type filter hook forward priority -1; }; add rule ip blocked through meta l4proto udp drop",
+  ]);
+const unblock = (lab: NatLab) => lab.runInNat("natA", ["nft", "delete table ip blocked"]);
+
+testWith(
+  unavailable,
+  "a link that breaks is mended by an ICE restart, with new credentials and the same connection",
+  async () => {
+    await using lab = await createNatLab({ mapping: "cone" });
+    await using server = await signal(lab);
+    await using first = library(lab, "peerA", "mesh", server.url, "alice");
+    const alice = lines(first);
+    await using second = library(lab, "peerB", "mesh", server.url, "bob");
+    const bob = lines(second);
+    const before = await Promise.all(
+      [alice, bob].map((peer) => peer.next(({ state, path }) => state === "connected" && path !== undefined)),
+    );
+    assertEquals(before.map(({ path }) => path), ["reflexive", "reflexive"]);
+    await bob.next(({ heard }) => typeof heard === "number");
+
+    await block(lab);
+    await Promise.all([alice, bob].map((peer) => peer.next(({ state }) => state === "interrupted")));
+    await Promise.all(
+      [alice, bob].map((peer, i) =>
+        peer.next(({ ufrag }) => ufrag !== undefined && ufrag !== before[i]!.ufrag)
+      ),
+    );
+    await unblock(lab);
+    const after = await Promise.all(
+      [alice, bob].map((peer) => peer.next(({ state }) => state === "connected")),
+    );
+    await bob.next(({ heard }) => typeof heard === "number");
+    await alice.next(({ heard }) => typeof heard === "number");
+    for (const [i, peer] of [alice, bob].entries()) {
+      assertEquals(peer.all.filter(({ peer }) => peer !== undefined).length, 1, "a peer was doubled");
+      assertEquals(after[i]!.connections, 1);
+    }
+  },
+);
+
+testWith(unavailable, "a link that stays broken says so, and comes about once it can", async () => {
+  await using lab = await createNatLab({ mapping: "cone" });
+  await using server = await signal(lab);
+  await block(lab);
+  await using first = library(lab, "peerA", "mesh", server.url, "alice");
+  const alice = lines(first);
+  await using _second = library(lab, "peerB", "mesh", server.url, "bob");
+  const failed = await alice.next(({ state }) => state === "failed");
+  assertEquals(failed.why, "relay-needed");
+  assertMatch(String(failed.message), /no direct connection/);
+  await unblock(lab);
+  await alice.next(({ state }) => state === "connected");
+  await alice.next(({ heard }) => typeof heard === "number");
+});
+
+for (const mapping of ["cone", "symmetric", "blocked"] as const) {
+  testWith(unavailable, `the check tells a ${mapping} network by what it does`, async () => {
+    await using lab = await createNatLab({ mapping: mapping === "symmetric" ? "symmetric" : "cone" });
+    await using server = await signal(lab, "--stun-second-port", "3904");
+    if (mapping === "blocked") await block(lab);
+    await using running = library(lab, "peerA", "check", server.url.replace("ws", "http"));
+    const { steps } = await lines(running).next(({ steps }) => steps !== undefined) as {
+      steps: { name: string; verdict: string; text: string }[];
+    };
+    const step = (name: string) => steps.find((step) => step.name === name)!;
+    const { stun, nat } = { stun: step("stun"), nat: step("nat") };
+    const said = JSON.stringify(steps);
+    assertEquals(
+      [stun.verdict, nat.verdict],
+      {
+        cone: ["ok", "ok"],
+        symmetric: ["ok", "notice"],
+        blocked: ["failed", "skipped"],
+      }[mapping],
+      said,
+    );
+    if (mapping !== "blocked") assert(stun.text.includes(lab.natAddress.peerA), said);
+    assertEquals(step("loop").verdict, "ok", said);
+    assertNotEquals(step("server").verdict, "failed", said);
+  });
+}
