@@ -33,6 +33,7 @@ export function start(config: Config): Server {
   };
   const turnSecret = config.turnSecretFile && readNamedFile("turn-secret-file", config.turnSecretFile).trim();
   const now = () => performance.now();
+  const service = new Service(config, { turnSecret, log, now });
 
   function handle(request: Request, { remoteAddr }: Deno.ServeHandlerInfo<Deno.NetAddr>): Response {
     // It was reset before its address could be asked for: nobody will read the answer.
@@ -73,7 +74,7 @@ export function start(config: Config): Server {
     } catch { /* then that is all there is */ }
   }
   announce(first.hostname, port, tls !== undefined);
-  const service: Service = new Service(config, { port, turnSecret, log, now });
+  service.open(port);
 
   let stopped: Promise<void> | undefined;
   async function drain(): Promise<void> {

@@ -1,6 +1,8 @@
 /** All that a running server is, but for its sockets on the network. */
 
 import { Admission } from "./limits/admission.ts";
+import { clientRates } from "./limits/limits.ts";
+import type { SourceRates } from "./limits/source_rates.ts";
 import { type Config, VERSION } from "./config/options.ts";
 import {
   admissionFault,
@@ -19,7 +21,7 @@ import { type Health, healthRow, pageRow, type Row, Site } from "./http/site.ts"
 import { proxyMistake, readVisit, type Visit } from "./http/visit.ts";
 import { whoamiRow } from "./http/whoami.ts";
 import { Hub } from "./sockets/hub.ts";
-import { type IceService, openIce } from "./ice/ice.ts";
+import { type IceService, iceService } from "./ice/ice.ts";
 import type { Log } from "./runtime/log.ts";
 import { freshIdent } from "./protocol/ident.ts";
 import { Tally } from "./runtime/tally.ts";
@@ -33,8 +35,6 @@ export interface Grant {
 
 /** What a service needs besides its options. */
 export interface ServiceOptions {
-  /** The TCP port on which it is reached. */
-  readonly port: number;
   /** What the file of the TURN secret holds. */
   readonly turnSecret?: string;
   readonly log: Log;
@@ -52,6 +52,8 @@ export class Service {
   readonly #refusals = new Tally();
   readonly #links = new Tally();
   readonly #admission: Admission;
+  /** Requests that are no WebSocket's. */
+  readonly #plainRates: SourceRates;
   readonly #ice: IceService;
   readonly #hub: Hub;
   /** What stands below the pages; without one there are none. */
@@ -60,13 +62,14 @@ export class Service {
   readonly #refusalLog: RefusalLog;
   readonly #logTallies: ReturnType<typeof setInterval>;
 
-  constructor(config: Config, { port, turnSecret, log, now }: ServiceOptions) {
+  constructor(config: Config, { turnSecret, log, now }: ServiceOptions) {
     this.#config = config;
     this.#log = log;
     this.#now = now;
     this.#startedAt = now();
     this.#admission = new Admission(config, now);
-    this.#ice = openIce(config, { port, turnSecret, log, now });
+    this.#plainRates = clientRates(config, config.httpRate, config.httpBurst);
+    this.#ice = iceService(config, { turnSecret, log, now });
     this.#refusalLog = new RefusalLog(log, now);
     this.#hub = new Hub({
       limits: config,
@@ -88,6 +91,11 @@ export class Service {
       this.#tell(`refused in ${seconds} s`, this.#refusals);
       this.#tell(`links reported in ${seconds} s`, this.#links);
     }, TALLY_INTERVAL_SECONDS * 1000);
+  }
+
+  /** Tells it the TCP port on which it is reached: STUN has the same, where nothing else was asked for. */
+  open(port: number): void {
+    this.#ice.open(port);
   }
 
   /** The UDP ports on which STUN is answered. */
@@ -113,7 +121,11 @@ export class Service {
     if (mistake) this.#refusalLog.proxy(mistake, connection);
     const visit = readVisit(request, connection, this.#config);
     if (visit instanceof Response) return visit;
-    return wantsWebSocket(request) ? this.#admit(visit) : this.#site.answer(visit);
+    if (wantsWebSocket(request)) return this.#admit(visit);
+    if (this.#plainRates.take(visit.client, this.#now())) return this.#site.answer(visit);
+    this.#refusals.count("http-rate");
+    // Whoever goes on has to connect anew each time.
+    return refusal(429, "Your address asks too often.", { "retry-after": "1", connection: "close" });
   }
 
   /** Everything that is not a WebSocket, by its path. */

@@ -381,6 +381,20 @@ export const OPTIONS = {
     default: 200,
     read: wholeNumber(1, MAX_COUNT),
   }),
+  "http-rate": option({
+    env: "SIGNAL_HTTP_RATE",
+    value: "NUMBER",
+    help: "plain HTTP requests of one client address per second, in the long run",
+    default: 50,
+    read: positiveNumber(MAX_RATE),
+  }),
+  "http-burst": option({
+    env: "SIGNAL_HTTP_BURST",
+    value: "NUMBER",
+    help: "plain HTTP requests of one client address that may come at once",
+    default: 500,
+    read: wholeNumber(1, MAX_COUNT),
+  }),
   "ice-rate": option({
     env: "SIGNAL_ICE_RATE",
     value: "NUMBER",

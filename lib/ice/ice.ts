@@ -36,8 +36,6 @@ export interface IceOptions extends ClientLimits {
 
 /** What an ICE service needs besides its options. */
 export interface IceServiceParts {
-  /** The TCP port that was taken: STUN's own, where nothing else was asked for. */
-  readonly port: number;
   /** What the file of the TURN secret holds. */
   readonly turnSecret?: string;
   readonly log: Log;
@@ -60,6 +58,12 @@ export interface IceService {
   readonly endpoint: boolean;
   /** Whether the client may have fresh credentials once more, by `GET /ice` or by the call `ice`. */
   take(source: Source): boolean;
+  /**
+   * Begins to answer STUN.
+   *
+   * @param port the TCP port that was taken: STUN's own, where nothing else was asked for
+   */
+  open(port: number): void;
   close(): void;
 }
 
@@ -70,9 +74,8 @@ const UNREACHABLE =
   "STUN is answered on a loopback address only, where clients from elsewhere can't ask it: they are " +
   "not told of it. --stun-host :: answers everybody.";
 
-/** Opens the STUN ports. One that can't be had is told in the log, and tried again. */
-export function openIce(options: IceOptions, { port, turnSecret, log, now }: IceServiceParts): IceService {
-  const wanted = [options.stunPort ?? port, options.stunSecondPort].filter((port) => port !== "off");
+/** What a server offers for ICE; STUN, once it is opened. A port that can't be had is told in the log, and tried again. */
+export function iceService(options: IceOptions, { turnSecret, log, now }: IceServiceParts): IceService {
   const hosts = options.stunHost.length > 0 ? options.stunHost : [options.host];
   const budget = stunBudget({
     ratePerSource: options.stunRate,
@@ -80,7 +83,7 @@ export function openIce(options: IceOptions, { port, turnSecret, log, now }: Ice
     networks: networkFactors(options),
     ratePerServer: options.stunTotalRate,
   });
-  const all = wanted.map((port) => new StunPort({ hosts, port, budget, log, now }));
+  let all: StunPort[] = [];
   const open = () => all.filter(({ hostnames }) => hostnames.length > 0);
   const turn = turnSecret === undefined
     ? undefined
@@ -121,6 +124,10 @@ export function openIce(options: IceOptions, { port, turnSecret, log, now }: Ice
     },
     endpoint: options.iceEndpoint === "on" || (options.iceEndpoint === "auto" && turn !== undefined),
     take: (source) => rates.take(source, now()),
+    open(port) {
+      const wanted = [options.stunPort ?? port, options.stunSecondPort].filter((port) => port !== "off");
+      all = wanted.map((port) => new StunPort({ hosts, port, budget, log, now }));
+    },
     close: () => all.forEach((port) => port.close()),
   };
 }

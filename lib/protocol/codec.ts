@@ -302,11 +302,6 @@ function refused(code: ErrorCode, call?: string, ...about: unknown[]): ClientCal
   };
 }
 
-/** A string as JSON, made once where it is sent often. */
-export function quote(text: string): string {
-  return JSON.stringify(text);
-}
-
 export function encodeIdent(ident: string): string {
   return `["ident","${ident}"]`;
 }
@@ -320,11 +315,6 @@ export function encodeJoined(own: string): string {
 
 export function encodeStun(own: string, other: string, initiator: boolean): string {
   return `["stun",${own},${other},${initiator}]`;
-}
-
-/** How every signal to the address `own` begins: the receiver sees its own address first. */
-export function signalOpening(own: string): string {
-  return `["signal",${own},`;
 }
 
 /** `opening`: that of the receiver; `tail`: that of the call. */

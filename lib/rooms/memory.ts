@@ -2,8 +2,8 @@ import { timingSafeEqual } from "node:crypto";
 import type { GoneReason } from "../protocol/codes.ts";
 import type { Account } from "../limits/accounts.ts";
 import type { RoomLimits } from "../limits/limits.ts";
-import { quote, signalOpening } from "../protocol/codec.ts";
-import type { Address, RoomEvents, RoomStore } from "./store.ts";
+import { type Address, addressText, makeAddress } from "../protocol/address.ts";
+import type { RoomEvents, RoomStore } from "./store.ts";
 
 interface Member<P> extends Address {
   readonly peer: P;
@@ -45,7 +45,7 @@ export class MemoryStore<P> implements RoomStore<P> {
     const refuse = (code: Parameters<typeof events.refused>[1]) =>
       events.refused(peer, code, "join", [ident, name]);
 
-    const text = `${name}:${ident}`;
+    const text = addressText(name, ident);
     const former = this.#members.get(text);
     if (former !== undefined && !mayReplace(former, peer, proof)) return refuse("ident-taken");
     const held = this.#held.get(peer);
@@ -63,8 +63,7 @@ export class MemoryStore<P> implements RoomStore<P> {
       return refuse("room-full");
     }
 
-    const quoted = quote(text);
-    const newcomer: Member<P> = { text, quoted, opening: signalOpening(quoted), peer, room, proof };
+    const newcomer: Member<P> = { ...makeAddress(text), peer, room, proof };
     events.joined(peer, newcomer, room.members.size);
     for (const member of room.members) {
       events.introduced(member.peer, member, newcomer, false);

@@ -11,16 +11,8 @@
  * later one `gone` on the side that stays.
  */
 
+import type { Address } from "../protocol/address.ts";
 import type { ErrorCode, GoneReason } from "../protocol/codes.ts";
-
-/** A name that a peer holds in a room: `room:ident`. Unique; free again as soon as its holder departs. */
-export interface Address {
-  readonly text: string;
-  /** The text as a JSON string. This and the next are made once: they stand in every relayed signal. */
-  readonly quoted: string;
-  /** How every signal to this address begins: see `signalOpening`. */
-  readonly opening: string;
-}
 
 /** `P` is what stands for a peer, a session; the store only compares it. */
 export interface RoomStore<P> {

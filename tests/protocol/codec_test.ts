@@ -6,12 +6,12 @@ import {
   decode,
   encodeError,
   encodeSignal,
-  quote,
   type Refusal,
   SignalMemory,
-  signalOpening,
 } from "../../lib/protocol/codec.ts";
+import { makeAddress } from "../../lib/protocol/address.ts";
 
+const quote = (text: string) => JSON.stringify(text);
 const refused = (code: ErrorCode, call?: string, ...about: string[]): ClientCall => ({
   call: "refused",
   refusal: { code, call, about },
@@ -179,7 +179,7 @@ Deno.test("whatever the form of a signal, the receiver gets its data as it was s
       const call = decode(text, 2);
       assert(call.call === "signal", text);
       assertEquals([call.from, call.to], [from, to]);
-      const relayed = encodeSignal(signalOpening(quote(to)), quote(from), call.tail);
+      const relayed = encodeSignal(makeAddress(to).opening, quote(from), call.tail);
       assert(relayed.includes(data), relayed);
       const [name, own, other, ...rest] = JSON.parse(relayed);
       assertEquals([name, own, other, rest.length], ["signal", to, from, 1]);

@@ -315,3 +315,20 @@ async function assertRefused(
   assertEquals(/retry-after: (.*)/i.exec(head)?.[1], retryAfter);
   assertStringIncludes(body, sentence);
 }
+
+Deno.test("plain requests of one client: 429 over the burst, and others are answered", async () => {
+  const { parseRange } = await import("../../lib/http/client_address.ts");
+  await using server = testServer({ httpRate: 1, httpBurst: 3, trustProxy: [parseRange("127.0.0.1")!] });
+  const ask = async (client: string) => {
+    const answer = await fetch(`${server.httpUrl}/healthz`, { headers: { "x-forwarded-for": client } });
+    await answer.body?.cancel();
+    return [answer.status, answer.headers.get("retry-after")];
+  };
+  const statuses = [];
+  for (let i = 0; i < 5; i++) statuses.push((await ask("192.0.2.1"))[0]);
+  assertEquals(statuses, [200, 200, 200, 429, 429]);
+  assertEquals([await ask("192.0.2.1"), await ask("198.51.100.7")], [[429, "1"], [200, null]]);
+  // Sockets are counted apart.
+  using client = await TestClient.openV3(server.url);
+  assertEquals(client.welcome.version, 3);
+});

@@ -1,0 +1,20 @@
+/** What the wire makes of a name that a peer holds in a room. */
+
+/** `room:ident`. Unique; free again as soon as its holder departs. */
+export interface Address {
+  readonly text: string;
+  /** The text as a JSON string. This and the next are made once: they stand in every relayed signal. */
+  readonly quoted: string;
+  /** How every signal to this address begins: the receiver sees its own address first. */
+  readonly opening: string;
+}
+
+/** The text after the last colon is the ident, so a room may hold colons. */
+export function addressText(room: string, ident: string): string {
+  return `${room}:${ident}`;
+}
+
+export function makeAddress(text: string): Address {
+  const quoted = JSON.stringify(text);
+  return { text, quoted, opening: `["signal",${quoted},` };
+}
