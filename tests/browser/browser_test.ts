@@ -2,7 +2,7 @@
 
 import type { Browser, Page } from "playwright-core";
 import { assertEquals, assertStringIncludes } from "../kit/assert.ts";
-import { MeshPeer } from "../demo/peer.ts";
+import { MeshPeer } from "../strangers/peer.ts";
 import { testWith } from "../kit/parts.ts";
 import { type TestServer, testServer } from "../kit/server.ts";
 import { noChromium, openBrowser, servePages } from "./chromium.ts";

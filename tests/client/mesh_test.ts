@@ -9,7 +9,7 @@ import {
   RTCPeerConnection,
   type SessionDescription,
 } from "../kit/webrtc.ts";
-import { MeshPeer } from "../demo/peer.ts";
+import { MeshPeer } from "../strangers/peer.ts";
 import { full, join, next, peerOf, QUICK, until, wire } from "./meshes.ts";
 
 /** All that a mesh is told of one kind, from now on. */
