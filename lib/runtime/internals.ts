@@ -36,14 +36,22 @@ const LONG_SECONDS = 4_000_000;
  * @returns false where it could not be done; then it is as it was
  */
 export function setIdleTimeout(socket: WebSocket, seconds: number): boolean {
+  return socket.readyState === WebSocket.OPEN && setTimer(socket, seconds || LONG_SECONDS, seconds);
+}
+
+/** The runtime holds on to a socket that is closed until its timer has run out: lets that be soon. */
+export function dropIdleTimeout(socket: WebSocket): void {
+  setTimer(socket, 0.002, 0);
+}
+
+/** Ends the timer that there is, and sets one for half that time; and what those that come are to be set to. */
+function setTimer(socket: WebSocket, seconds: number, afterwards: number): boolean {
   const inside = socket as unknown as Inside;
   const duration = symbolOf(socket, "[[idleTimeout]]");
   const method = renew && inside[renew];
-  if (duration === undefined || typeof method !== "function") return false;
-  if (typeof inside[duration] !== "number" || socket.readyState !== WebSocket.OPEN) return false;
-  // The method ends the timer that there is, and sets one for half that time.
-  inside[duration] = seconds || LONG_SECONDS;
-  method.call(socket);
+  if (duration === undefined || typeof method !== "function" || typeof inside[duration] !== "number") return false;
   inside[duration] = seconds;
+  method.call(socket);
+  inside[duration] = afterwards;
   return true;
 }

@@ -31,7 +31,7 @@ import {
   type Welcome,
 } from "../protocol/codec.ts";
 import { freshIdent } from "../protocol/ident.ts";
-import { cut, setIdleTimeout } from "../runtime/internals.ts";
+import { cut, dropIdleTimeout, setIdleTimeout } from "../runtime/internals.ts";
 import type { RoomEvents, RoomStore } from "../rooms/store.ts";
 import type { Tally } from "../runtime/tally.ts";
 
@@ -335,6 +335,7 @@ export class Session implements EventListenerObject, OutboxOwner {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#closing);
+    dropIdleTimeout(this.#client.socket);
     this.#depart(reason);
     this.#context.onClosed(this, this.#client);
   }
