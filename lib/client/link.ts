@@ -493,8 +493,9 @@ export class Link {
     this.#around.report({ state: "failed", why });
     this.#setState("failed");
     const { sessions, interruptedTimeout } = this.#around.timing;
-    if (this.#sessions >= sessions || !this.#initiator) return;
-    this.#wait(interruptedTimeout * this.#sessions, () => {
+    // Whoever was to wait for the offer does so for longer: perhaps the other side believes that all is well.
+    if (this.#sessions >= sessions || !this.#initiator && !this.#mesh) return;
+    this.#wait(interruptedTimeout * this.#sessions * (this.#initiator ? 1 : 3), () => {
       if (this.#around.joined()) this.#start(this.#session + 1);
     });
   }

@@ -14,13 +14,14 @@ export interface TestServer extends Server, AsyncDisposable {
   counts(wanted: { sockets?: number; rooms?: number; addresses?: number }): Promise<void>;
 }
 
-/** Limits are as in production, but for the sockets of one client: all test clients share an address. */
+/** Limits are as in production, but for those of one client: all test clients share an address. */
 export function testServer(options: Partial<Config> = {}): TestServer {
   const server = start({
     ...parse([]).config,
     host: "127.0.0.1",
     port: 0,
     maxSocketsPerClient: 10_000,
+    busySocketsPerClient: 10_000,
     connectBurst: 100_000,
     ...options,
   });

@@ -61,6 +61,8 @@ const SERVER_OPTIONS = [
   ["--port", "0"],
   ["--stun-port", "0"],
   ["--trust-proxy", "127.0.0.1"],
+  // Its clients come from everywhere, and ask for localhost.
+  ["--public-host", "127.0.0.1"],
   ["--keepalive", String(KEEPALIVE_SECONDS)],
 ].flat();
 

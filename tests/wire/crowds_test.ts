@@ -2,6 +2,7 @@
 
 import { assertEquals, assertLess } from "../kit/assert.ts";
 import { frame, RawClient } from "../kit/raw_client.ts";
+import { parse } from "../../lib/config/command_line.ts";
 import { TestClient } from "../kit/client.ts";
 import { serverProcess, testServer } from "../kit/server.ts";
 import type { Lap } from "../soak/control.ts";
@@ -122,7 +123,7 @@ for (
 }
 
 Deno.test("a class behind one address that comes back at once gets in, all of it", async () => {
-  await using server = testServer();
+  await using server = testServer({ busySocketsPerClient: parse([]).config.busySocketsPerClient });
   const clients = await Promise.all(Array.from({ length: 60 }, () => TestClient.openV3(server.url)));
   try {
     for (const [i, client] of clients.entries()) client.send(["join", `pupil ${i}`, "class"]);

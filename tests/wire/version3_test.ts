@@ -28,7 +28,7 @@ Deno.test("the first message is a welcome that tells all limits which bind the c
       maxAddressesPerClient: config.maxAddressesPerClient,
       maxRoomsPerClient: config.maxRoomsPerClient,
       maxSocketsPerClient: 10_000,
-      busySocketsPerClient: config.busySocketsPerClient,
+      busySocketsPerClient: 10_000,
       connectRate: config.connectRate,
       connectBurst: 100_000,
       iceRate: config.iceRate,
