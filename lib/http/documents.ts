@@ -32,8 +32,13 @@ const TITLES: Record<keyof typeof DOCUMENTS, string> = {
 
 /** `/docs/` and what is below it. Pages are made when they are first asked for. */
 export function* documentRows(imprint: Imprint): Iterable<readonly [string, Row]> {
-  const list = Object.entries(TITLES).map(([name, title]) => `<li><a href="${name}">${title}</a></li>`).join("\n");
-  yield ["/docs/", pageRow(() => textPage("Documents", `${BACK}<h1>Documents</h1>\n<ul>${list}</ul>`, imprint))];
+  const list = Object.entries(TITLES).map(([name, title]) => `<li><a href="${name}">${title}</a></li>`).join(
+    "\n",
+  );
+  yield [
+    "/docs/",
+    pageRow(() => textPage("Documents", `${BACK}<h1>Documents</h1>\n<ul>${list}</ul>`, imprint)),
+  ];
   for (const [name, [path, text]] of Object.entries(DOCUMENTS)) {
     const title = TITLES[name as keyof typeof TITLES];
     yield [`/docs/${name}`, pageRow(() => textPage(title, BACK + toHtml(text, path), imprint))];
@@ -50,16 +55,26 @@ function pageRow(make: () => string): Row {
 /** Markdown as HTML. Links from one document to another lead to its page; those to what is not served are none. */
 function toHtml(text: string, path: string): string {
   const names = new Map<string, string>(Object.entries(DOCUMENTS).map(([name, [path]]) => [path, name]));
-  const ids = (html: string) => html.replaceAll(/<(h[23])>(.*?)<\/\1>/g, (_, tag, inner) => `<${tag} id="${slug(inner)}">${inner}</${tag}>`);
-  return ids(marked.parse(text, { async: false })).replaceAll(/<a href="([^"]*)">([^]*?)<\/a>/g, (all, href, inner) => {
-    if (/^(https?:|#)/.test(href)) return all;
-    const target = new URL(href, `file:///${path}`);
-    const name = names.get(target.pathname.slice(1));
-    return name === undefined ? inner : `<a href="${name}${target.hash}">${inner}</a>`;
-  });
+  const ids = (html: string) =>
+    html.replaceAll(
+      /<(h[23])>(.*?)<\/\1>/g,
+      (_, tag, inner) => `<${tag} id="${slug(inner)}">${inner}</${tag}>`,
+    );
+  return ids(marked.parse(text, { async: false })).replaceAll(
+    /<a href="([^"]*)">([^]*?)<\/a>/g,
+    (all, href, inner) => {
+      if (/^(https?:|#)/.test(href)) return all;
+      const target = new URL(href, `file:///${path}`);
+      const name = names.get(target.pathname.slice(1));
+      return name === undefined ? inner : `<a href="${name}${target.hash}">${inner}</a>`;
+    },
+  );
 }
 
 /** As repositories' own pages make it, so that links to a heading lead there in both. */
 function slug(heading: string): string {
-  return heading.replaceAll(/<[^>]*>|&\w+;/g, "").toLowerCase().replaceAll(/[^\w\- ]/g, "").replaceAll(" ", "-");
+  return heading.replaceAll(/<[^>]*>|&\w+;/g, "").toLowerCase().replaceAll(/[^\w\- ]/g, "").replaceAll(
+    " ",
+    "-",
+  );
 }

@@ -17,7 +17,9 @@ const TIMEOUT_MS = 5000;
  * every address is asked by IPv6 where it does not answer by IPv4.
  */
 export async function askHealth(target: HealthTarget): Promise<string> {
-  if (target.host !== "::") return await ask({ ...target, host: target.host === "0.0.0.0" ? "127.0.0.1" : target.host });
+  if (target.host !== "::") {
+    return await ask({ ...target, host: target.host === "0.0.0.0" ? "127.0.0.1" : target.host });
+  }
   try {
     return await ask({ ...target, host: "127.0.0.1" });
   } catch {

@@ -115,7 +115,10 @@ export function iceService(options: IceOptions, { turnSecret, log, now }: IceSer
       const told = { ...sources, stunPorts: ports.map(({ port }) => port) };
       if (options.publicHost === undefined && ports.length > 0) {
         if (host === undefined) warnOnce(NAMELESS);
-        else if (!isLoopback(host) && ports.every(({ hostnames }) => hostnames.every((address) => /^127\.|^::1$/.test(address)))) {
+        else if (
+          !isLoopback(host) &&
+          ports.every(({ hostnames }) => hostnames.every((address) => /^127\.|^::1$/.test(address)))
+        ) {
           warnOnce(UNREACHABLE);
           return serversFor(told, undefined, ident);
         }

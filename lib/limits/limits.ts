@@ -108,7 +108,8 @@ export interface SharedBudgets {
 }
 
 export function sharedBudgets(limits: ClientLimits & SocketLimits): SharedBudgets {
-  const { busySocketsPerClient: busy, callRate, callBurst, joinRate, joinBurst, strikeRate, strikeBurst } = limits;
+  const { busySocketsPerClient: busy, callRate, callBurst, joinRate, joinBurst, strikeRate, strikeBurst } =
+    limits;
   return {
     calls: clientRates(limits, busy * callRate, busy * callBurst),
     joins: clientRates(limits, busy * joinRate, busy * joinBurst),

@@ -180,7 +180,12 @@ function decodeLong(text: string): ClientCall {
   const [from, to] = [readString(first), readString(second)];
   if (name === "join" && head) {
     // Mostly it is one of the names that is too long.
-    return refused(from === undefined ? "bad-ident" : to === undefined ? "bad-room" : "bad-arguments", name, from, to);
+    return refused(
+      from === undefined ? "bad-ident" : to === undefined ? "bad-room" : "bad-arguments",
+      name,
+      from,
+      to,
+    );
   }
   return name !== "signal" || count !== 4 || from === undefined || to === undefined
     ? refused("bad-arguments", name, from, to)

@@ -12,7 +12,8 @@ function symbolOf(object: object, description: string): symbol | undefined {
 
 const renew = symbolOf(WebSocket.prototype, "[[serverHandleIdleTimeout]]");
 const { internal } = Deno as unknown as { internal?: symbol };
-const core = internal && ((Deno as unknown as Inside)[internal] as { core?: { tryClose?: unknown } } | undefined)?.core;
+const core = internal &&
+  ((Deno as unknown as Inside)[internal] as { core?: { tryClose?: unknown } } | undefined)?.core;
 
 /**
  * Ends a socket's connection at once, and frees what waits in it. Without this a socket whose client never answers the
@@ -49,7 +50,9 @@ function setTimer(socket: WebSocket, seconds: number, afterwards: number): boole
   const inside = socket as unknown as Inside;
   const duration = symbolOf(socket, "[[idleTimeout]]");
   const method = renew && inside[renew];
-  if (duration === undefined || typeof method !== "function" || typeof inside[duration] !== "number") return false;
+  if (duration === undefined || typeof method !== "function" || typeof inside[duration] !== "number") {
+    return false;
+  }
   inside[duration] = seconds;
   method.call(socket);
   inside[duration] = afterwards;

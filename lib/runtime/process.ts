@@ -42,7 +42,9 @@ export function terminationSignal(again: () => void, now: () => number): Promise
 
 /** The addresses of this machine; `undefined` where they may not be read. */
 export function localAddresses(): string[] | undefined {
-  if (Deno.permissions.querySync({ name: "sys", kind: "networkInterfaces" }).state !== "granted") return undefined;
+  if (Deno.permissions.querySync({ name: "sys", kind: "networkInterfaces" }).state !== "granted") {
+    return undefined;
+  }
   try {
     return [...new Set(Deno.networkInterfaces().map(({ address }) => address))];
   } catch {

@@ -120,7 +120,7 @@ export class Hub {
       this.#wokeAt = now;
       for (const session of this.#busy) session.stayAwake();
     }
-    if (stoodStill) for (const session of this.#sessions) session.forgiveSilence();
+    if (stoodStill) { for (const session of this.#sessions) session.forgiveSilence(); }
     if (now - this.#sweptAt < SWEEP_INTERVAL) return;
     this.#sweptAt = now;
     const patience = this.#context.limits.handshakeTimeout * 1000;

@@ -72,7 +72,9 @@ export class Outbox {
   stalledFor(now: number): number {
     const waiting = this.#sink.bufferedAmount;
     if (waiting === 0) this.#watch = undefined;
-    else if (this.#watch === undefined || waiting < this.#watch.waiting) this.#watch = { waiting, since: now };
+    else if (this.#watch === undefined || waiting < this.#watch.waiting) {
+      this.#watch = { waiting, since: now };
+    }
     return this.#watch === undefined ? 0 : now - this.#watch.since;
   }
 

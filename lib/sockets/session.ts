@@ -273,7 +273,9 @@ export class Session implements EventListenerObject, OutboxOwner {
     this.#calls ??= new CallBudget(limits, now());
     const over = this.#calls.take(limits, shared.calls, this.account.source, now);
     // Before anything is spent on it, and so without a word of what it was where that would be long to find out.
-    if (over !== undefined && (typeof data === "string" ? data.length : data.byteLength) > MAX_CHEAP) return this.#refuseOver(over, {});
+    if (over !== undefined && (typeof data === "string" ? data.length : data.byteLength) > MAX_CHEAP) {
+      return this.#refuseOver(over, {});
+    }
     const text = typeof data === "string" ? data : decodeUtf8(data);
     if (text === undefined) return this.#refuse({ code: "bad-json", about: [] });
 
