@@ -126,6 +126,7 @@ export class Mesh extends Target<MeshEvents> implements AsyncDisposable {
         "This runtime has no WebRTC: pass in an RTCPeerConnection as an option.",
       );
     }
+    const url = roomUrl(options);
     this.room = room;
     this.#options = options;
     this.#timing = { ...TIMING, ...timing };
@@ -134,8 +135,13 @@ export class Mesh extends Target<MeshEvents> implements AsyncDisposable {
     this.#ident = options.ident ?? kept?.ident;
     this.#key = options.key ?? kept?.key ?? randomKey();
     if (options.media) this.addMedia(options.media);
-    const signaller = this.signaller = connect(roomUrl(options), { WebSocket, timing });
     const until = { signal: this.#ended.signal };
+    // Somebody who closes the page is not to be waited for. (Pages in the cache of the browser may
+    // come back.) Before the connection hears of it, which it ends.
+    (globalThis as Partial<EventTarget>).addEventListener?.("pagehide", (event) => {
+      if (!(event as Event & { persisted: boolean }).persisted && options.keep !== "tab") this.leave();
+    }, until);
+    const signaller = this.signaller = connect(url, { WebSocket, timing });
     signal?.addEventListener("abort", () => this.leave(), until);
     if (signal?.aborted) queueMicrotask(() => this.leave());
     signaller.addEventListener("welcome", () => this.#onWelcome());
@@ -151,10 +157,6 @@ export class Mesh extends Target<MeshEvents> implements AsyncDisposable {
       // The other side has just left; that is told by `gone`.
       if (!["no-such-peer", "not-a-member"].includes(error.code)) this.#onError(error);
     });
-    // Somebody who closes the page is not to be waited for. (Pages in the cache of the browser may come back.)
-    (globalThis as Partial<EventTarget>).addEventListener?.("pagehide", (event) => {
-      if (!(event as Event & { persisted: boolean }).persisted && options.keep !== "tab") this.leave();
-    }, until);
   }
 
   get ident(): string {

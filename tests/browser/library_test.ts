@@ -42,21 +42,21 @@ class Person {
     this.context = context;
   }
 
-  static async come(browser: Browser, url: string, ident: string): Promise<Person> {
+  static async come(browser: Browser, url: string, ident: string, keep = `"tab"`): Promise<Person> {
     const context = await browser.newContext();
     const page = await context.newPage();
     page.setDefaultTimeout(PATIENCE_MS);
     const person = new Person(ident, page, context);
     await page.goto(url);
-    await person.join();
+    await person.join(keep);
     return person;
   }
 
-  async join(): Promise<void> {
+  async join(keep = `"tab"`): Promise<void> {
     await this.page.evaluate(`(async () => {
       const { joinMesh } = await import("/client.js");
       const timing = { retryLeast: 100, retryMost: 500, interruptedTimeout: 1000 };
-      globalThis.mesh = await joinMesh({ room: "kitchen", ident: "${this.ident}", keep: "tab", timing });
+      globalThis.mesh = await joinMesh({ room: "kitchen", ident: "${this.ident}", keep: ${keep}, timing });
       globalThis.told = [];
       globalThis.heard = [];
       mesh.addEventListener("peer", ({ peer }) => told.push(peer.ident));
@@ -188,6 +188,35 @@ test("people share video, add and remove it, both at once too, while the server 
   await bob.until(sees(2));
   await chat([alice, bob], "still in order");
 });
+
+test(
+  "a page in the browser's cache lets go of the server and comes back; one that is left is gone at once",
+  async (browser, server) => {
+    const alice = await Person.come(browser, server.httpUrl, "alice");
+    const bob = await Person.come(browser, server.httpUrl, "bob", "undefined");
+    await everybody([alice, bob]);
+    const turn = (type: string) =>
+      bob.page.evaluate(`dispatchEvent(new PageTransitionEvent("${type}", { persisted: true }))`);
+    await turn("pagehide");
+    await bob.until(`mesh.state !== "joined"`);
+    await server.counts({ sockets: 1 });
+    await turn("pageshow");
+    await everybody([alice, bob]);
+    await server.counts({ sockets: 2 });
+    assertEquals(await alice.told(), ["bob"]);
+
+    await alice.page.evaluate(`(() => {
+    globalThis.states = [];
+    const [peer] = mesh.peers.values();
+    peer.addEventListener("state", () => states.push(peer.state));
+  })()`);
+    await bob.page.goto("about:blank");
+    await alice.until("mesh.peers.size === 0");
+    // It had time to say so: nobody waited for it to come back.
+    assertEquals(await alice.page.evaluate("states"), ["left"]);
+    await server.counts({ sockets: 1, addresses: 1 });
+  },
+);
 
 test("the page: a room for two, their mesh, their chat, a camera, and the check", async (browser, server) => {
   const complaints: string[] = [];
