@@ -71,6 +71,8 @@ interface Word extends Payload {
   session?: number;
   /** Beside a description: its sender keeps to the framing and to the control channel of this library. */
   mesh?: 1;
+  /** Beside a description: a word made at random for the connection of its sender. */
+  connection?: string;
   /** Over the control channel, since the server may be away. */
   gone?: "left";
 }
@@ -108,6 +110,9 @@ export class Link {
   #closed = false;
   #senders = new Map<RtcTrack, unknown>();
   #session = 0;
+  /** Words for the two ends of the connection; see `Word`. */
+  #own = "";
+  #other: string | undefined;
   #initiator: boolean;
   /** Of the newest introduction: it was kept for a link that lived, the other side may have begun to count anew. */
   #reintroduced = false;
@@ -196,7 +201,7 @@ export class Link {
   #take(word: Word): void {
     const { description, candidate, mesh, gone } = word;
     if (gone) return this.leave();
-    const another = description !== undefined && this.#isAnother(description);
+    const another = description !== undefined && this.#isAnother(description, word.connection);
     // Other clients may not count.
     const { session = another ? 1 : this.#session } = word;
     if (word.session !== undefined && session < this.#session && !this.#reintroduced) return;
@@ -204,17 +209,21 @@ export class Link {
     const current = this.#negotiation;
     if (description?.type === "offer" && (!current || another || session !== this.#session)) {
       this.#start(session, description);
+      this.#other = word.connection;
     } else if (session === this.#session && current) {
       // Not of this connection, or the application has closed ours: both are to begin anew, but not in a storm.
       if (another || current.connection.signalingState === "closed") return this.#fail("other");
       this.#toState("negotiating", "introduced");
+      if (description) this.#other = word.connection;
       current.take({ ...description && { description }, ...candidate !== undefined && { candidate } });
       if (description?.type === "answer") this.#openControl();
     }
   }
 
   /** Of another connection than the one that is known, or a first offer that meets our own and outranks it. */
-  #isAnother(description: Description): boolean {
+  #isAnother(description: Description, connection: string | undefined): boolean {
+    // Other clients say no such word; and a fingerprint may be that of all connections of a process.
+    if (this.#other !== undefined && connection !== undefined) return connection !== this.#other;
     const known = fingerprint(this.connection?.remoteDescription);
     if (known) return fingerprint(description) !== known;
     return description.type === "offer" && !!this.#negotiation?.offered && !this.#initiator;
@@ -225,6 +234,8 @@ export class Link {
     if (this.state === "left") return;
     this.#drop();
     this.#session = session;
+    this.#own = Math.random().toString(36).slice(2);
+    if (this.state === "connected") this.#setState("interrupted");
     this.#sessions++;
     this.#restarts = 0;
     this.#foreign = 0;
@@ -404,7 +415,11 @@ export class Link {
 
   /** Over the link itself while it lives, so that the server need not be there. */
   #send(payload: Payload): void {
-    const word: Word = { ...payload, session: this.#session, ...payload.description && { mesh: 1 } };
+    const word: Word = {
+      ...payload,
+      session: this.#session,
+      ...payload.description && { mesh: 1, connection: this.#own },
+    };
     if (this.#living && this.#control?.readyState === "open") this.#control.send(JSON.stringify(word));
     else this.#around.signal(word);
   }
@@ -528,7 +543,7 @@ export class Link {
     clearTimeout(this.#timer);
     const negotiation = this.#negotiation;
     this.#negotiation = undefined;
-    this.#control = undefined;
+    this.#control = this.#other = undefined;
     this.#closed = false;
     this.#senders.clear();
     if (this.streams.size > 0) {
@@ -541,7 +556,7 @@ export class Link {
 
 /** What is understood of what another peer said; it may be anything. */
 function read(data: unknown): Word | undefined {
-  const { description, candidate, session, mesh, gone } = (data ?? {}) as Word;
+  const { description, candidate, session, mesh, connection, gone } = (data ?? {}) as Word;
   const word: Word = {};
   if (typeof description?.type === "string" && typeof description.sdp === "string") {
     word.description = description;
@@ -550,6 +565,7 @@ function read(data: unknown): Word | undefined {
   else return undefined;
   if (Number.isSafeInteger(session)) word.session = session!;
   if (mesh === 1) word.mesh = mesh;
+  if (typeof connection === "string") word.connection = connection;
   return word;
 }
 

@@ -6,7 +6,7 @@ import { RTCPeerConnection } from "werift";
 import type { Mesh } from "../../lib/client/mod.ts";
 import { assertEquals } from "../kit/assert.ts";
 import { type TestServer, testServer } from "../kit/server.ts";
-import { full, join, until, type Wire, wire } from "./meshes.ts";
+import { full, join, QUICK, until, type Wire, wire } from "./meshes.ts";
 
 type Happening =
   /** Somebody comes. */
@@ -47,7 +47,12 @@ class Room {
   async enter(ident: string): Promise<void> {
     const network = wire(this.#server.port);
     this.#wires.push(network);
-    const mesh = await join({ url: network.url, ident, RTCPeerConnection });
+    const mesh = await join({
+      url: network.url,
+      ident,
+      RTCPeerConnection,
+      timing: { ...QUICK, linkTimeout: 10_000 },
+    });
     const told = new Map<string, number>();
     const heard: string[] = [];
     mesh.addEventListener("peer", ({ peer }) => told.set(peer.ident, (told.get(peer.ident) ?? 0) + 1));
@@ -128,10 +133,10 @@ async function live(size: number, history: readonly Happening[]): Promise<void> 
 Deno.test("200 random histories of three to six peers end in a full mesh without doubles", async () => {
   // Some at a time: each waits most of its life.
   const runs = Array.from(
-    { length: 8 },
+    { length: 5 },
     () =>
       fc.assert(fc.asyncProperty(fc.integer({ min: 3, max: 5 }), happenings, live), {
-        numRuns: 25,
+        numRuns: 40,
         endOnFailure: true,
       }),
   );

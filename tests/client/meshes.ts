@@ -3,6 +3,9 @@
 import { joinMesh, type Mesh, type MeshOptions, type Peer } from "../../lib/client/mod.ts";
 import { RTCPeerConnection } from "../kit/webrtc.ts";
 
+/** Far more than is needed, were the machine busy with nothing else. */
+const PATIENCE_MS = 60_000;
+
 /** Waits that suit a loopback interface, where nothing needs long. */
 export const QUICK = {
   connectTimeout: 3000,
@@ -31,7 +34,7 @@ export function until(what: string, holds: () => boolean, ...targets: EventTarge
     const patience = setTimeout(() => {
       stop();
       reject(new Error(`waited in vain: ${what}`));
-    }, 20_000);
+    }, PATIENCE_MS);
     const stop = () => {
       clearInterval(poll);
       clearTimeout(patience);
