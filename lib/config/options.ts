@@ -140,7 +140,15 @@ export const OPTIONS = {
     default: 21_600,
     read: wholeNumber(60, 2_592_000),
   }),
+  "ice-endpoint": option({
+    env: "SIGNAL_ICE_ENDPOINT",
+    value: "WHEN",
+    help: "whether GET /ice tells the servers to clients of version 2: auto (with TURN only), on, off",
+    default: "auto" as "auto" | "on" | "off",
+    read: oneOf(["auto", "on", "off"]),
+  }),
   "page": option<"on" | "off">({
+    heading: "The page for people",
     env: "SIGNAL_PAGE",
     value: "WHETHER",
     help: "whether there is a page for people, with examples and documents: on or off",
@@ -153,13 +161,6 @@ export const OPTIONS = {
     help: "where the source of this server is, for the page to link to (AGPL)",
     default: undefined,
     read: httpUrl,
-  }),
-  "ice-endpoint": option({
-    env: "SIGNAL_ICE_ENDPOINT",
-    value: "WHEN",
-    help: "whether GET /ice tells the servers to clients of version 2: auto (with TURN only), on, off",
-    default: "auto" as "auto" | "on" | "off",
-    read: oneOf(["auto", "on", "off"]),
   }),
   "log-level": option({
     heading: "What to log",
