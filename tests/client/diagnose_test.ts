@@ -39,7 +39,9 @@ Deno.test("where nothing is wrong, the check says so, with what it measured", as
   assertEquals(verdict("server"), "ok: The server is reached directly, from the address 127.0.0.1.");
   assertEquals(verdict("stun"), "ok: UDP is not blocked, and there is no address translation on the way.");
   assertEquals(step("turn").verdict, "notice");
-  assertEquals([step("loop").details.path, step("quiet").verdict], ["host", "ok"]);
+  // Between the interfaces of one machine a peer may show as reflexive.
+  assertMatch(String(step("loop").details.path), /^(?:host|reflexive)$/);
+  assertEquals(step("quiet").verdict, "ok");
   assertGreater(step("throughput").details.megabitsPerSecond as number, 0);
   assertEquals(text.trim().split("\n").length, steps.length);
 });

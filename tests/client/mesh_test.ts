@@ -76,7 +76,9 @@ Deno.test("two peers meet and say everything that can be said, in order", async 
   assertEquals(many, new Uint8Array(100_000).fill(7));
   assert(blob instanceof Blob);
   assertEquals([blob.type, await blob.text()], ["image/png", "x".repeat(50_000)]);
-  assertEquals([peer.state, peer.path], ["connected", "host"]);
+  await until("for the path", () => peer.path !== undefined, peer);
+  // Between the interfaces of one machine a peer may show as reflexive.
+  assertEquals([peer.state, /^(?:host|reflexive)$/.test(peer.path!)], ["connected", true]);
 });
 
 Deno.test("whoever listens after joining misses nobody", async () => {
