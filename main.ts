@@ -5,7 +5,7 @@
 import { parse, UsageError } from "./lib/config/command_line.ts";
 import { help } from "./lib/config/help.ts";
 import { type Config, VARIABLES, VERSION } from "./lib/config/options.ts";
-import { explain, readNamedFile } from "./lib/config/startup.ts";
+import { explain, readSecrets } from "./lib/config/startup.ts";
 import { askHealth } from "./lib/http/healthcheck.ts";
 import type { Health } from "./lib/http/site.ts";
 import { Listener } from "./lib/runtime/listener.ts";
@@ -27,19 +27,19 @@ export interface Server {
 
 /** Starts a server; it listens when this returns. Throws where it can't: see `explain`. */
 export function start(config: Config): Server {
-  const tls = config.tlsCert === undefined ? undefined : {
-    cert: readNamedFile("tls-cert", config.tlsCert),
-    key: readNamedFile("tls-key", config.tlsKey!),
-  };
-  const turnSecret = config.turnSecretFile && readNamedFile("turn-secret-file", config.turnSecretFile).trim();
+  const secrets = readSecrets(config);
+  const { tls } = secrets;
   const now = () => performance.now();
-  const service = new Service(config, { turnSecret, log, now });
+  const service = new Service(config, { secrets, log, now });
 
-  function handle(request: Request, { remoteAddr }: Deno.ServeHandlerInfo<Deno.NetAddr>): Response {
+  function handle(
+    request: Request,
+    { remoteAddr }: Deno.ServeHandlerInfo<Deno.NetAddr>,
+  ): Response | Promise<Response> {
     // It was reset before its address could be asked for: nobody will read the answer.
     if (remoteAddr.port === 0) return new Response(null, { status: 400 });
     const answer = service.answer(request, remoteAddr.hostname);
-    if (answer instanceof Response) return answer;
+    if (answer instanceof Response || answer instanceof Promise) return answer;
     // Half of the idle timeout passes before the runtime pings, the other half before it gives the peer up.
     const { socket, response } = Deno.upgradeWebSocket(request, { idleTimeout: 2 * config.keepalive });
     // Not by the option `protocol`: it throws where the client lists its subprotocols without spaces.

@@ -2,8 +2,12 @@
 
 import { Admission } from "./limits/admission.ts";
 import { clientRates } from "./limits/limits.ts";
+import type { Source } from "./limits/source.ts";
 import type { SourceRates } from "./limits/source_rates.ts";
 import { type Config, VERSION } from "./config/options.ts";
+import { isUrl, type Secrets } from "./config/startup.ts";
+import { Admin, ADMIN_PATH } from "./http/admin.ts";
+import { bearerToken } from "./http/bearer.ts";
 import {
   admissionFault,
   chooseSubprotocol,
@@ -25,6 +29,9 @@ import { type IceService, iceService } from "./ice/ice.ts";
 import type { Log } from "./runtime/log.ts";
 import { freshIdent } from "./protocol/ident.ts";
 import { Tally } from "./runtime/tally.ts";
+import { TokenFault } from "./tokens/claims.ts";
+import { PublishedKeys } from "./tokens/jwks.ts";
+import { Tokens } from "./tokens/tokens.ts";
 
 /** A WebSocket that is granted: to be upgraded, and then handed to `accept`, come what may. */
 export interface Grant {
@@ -35,14 +42,22 @@ export interface Grant {
 
 /** What a service needs besides its options. */
 export interface ServiceOptions {
-  /** What the file of the TURN secret holds. */
-  readonly turnSecret?: string;
+  readonly secrets: Secrets;
   readonly log: Log;
   /** Milliseconds; only differences matter. */
   readonly now: () => number;
 }
 
 const TALLY_INTERVAL_SECONDS = 10;
+
+const TOKEN_STATUS = { "unauthorised": 401, "rate-limited": 429, "unavailable": 503 } as const;
+
+function tokensOf(config: Config, { secrets, log, now }: ServiceOptions): Tokens | undefined {
+  const published = isUrl(config.tokenJwks) ? new PublishedKeys(config.tokenJwks, log, now) : undefined;
+  return secrets.tokenKeys.length > 0 || published !== undefined
+    ? new Tokens(config, { keys: secrets.tokenKeys, published, now })
+    : undefined;
+}
 
 export class Service {
   readonly #config: Config;
@@ -55,6 +70,9 @@ export class Service {
   /** Requests that are no WebSocket's. */
   readonly #plainRates: SourceRates;
   readonly #ice: IceService;
+  /** Where tokens are asked for. */
+  readonly #tokens?: Tokens | undefined;
+  readonly #admin?: Admin | undefined;
   readonly #hub: Hub;
   /** What stands below the pages; without one there are none. */
   readonly #imprint?: Imprint;
@@ -62,17 +80,20 @@ export class Service {
   readonly #refusalLog: RefusalLog;
   readonly #logTallies: ReturnType<typeof setInterval>;
 
-  constructor(config: Config, { turnSecret, log, now }: ServiceOptions) {
+  constructor(config: Config, { secrets, log, now }: ServiceOptions) {
     this.#config = config;
     this.#log = log;
     this.#now = now;
     this.#startedAt = now();
     this.#admission = new Admission(config, now);
     this.#plainRates = clientRates(config, config.httpRate, config.httpBurst);
-    this.#ice = iceService(config, { turnSecret, log, now });
+    this.#ice = iceService(config, { turnSecret: secrets.turn, log, now });
+    this.#tokens = tokensOf(config, { secrets, log, now });
     this.#refusalLog = new RefusalLog(log, now);
     this.#hub = new Hub({
       limits: config,
+      resumeSecret: secrets.resume,
+      tokens: this.#tokens,
       server: `signal/${VERSION}`,
       keepalive: config.keepalive,
       log,
@@ -82,8 +103,21 @@ export class Service {
       ice: ({ host }, ident) => this.#ice.servers(host, ident),
       takeIce: ({ account }) => this.#ice.take(account.source),
       takeLine: () => this.#refusalLog.takeLine(),
-      onClosed: ({ account }) => this.#admission.release(account),
+      onAsleep: ({ account }, sleeper) => this.#admission.rest(account, sleeper),
+      onClosed: ({ account }, sleeper) => {
+        if (sleeper) this.#admission.wake(account, sleeper);
+        this.#admission.release(account);
+      },
     });
+    if (secrets.admin !== undefined) {
+      const wrong = clientRates(config, config.tokenRate, config.tokenBurst);
+      this.#admin = new Admin({
+        token: secrets.admin,
+        administration: this.#hub,
+        mayTry: (client) => wrong.allows(client, now()),
+        onWrong: (client) => wrong.charge(client, now(), 1),
+      });
+    }
     this.#imprint = config.page === "on" ? { version: VERSION, source: config.sourceUrl } : undefined;
     this.#site = new Site(this.#rows(), this.#imprint);
     this.#logTallies = setInterval(() => {
@@ -116,13 +150,17 @@ export class Service {
   }
 
   /** Answers a request that came from the address `connection`. */
-  answer(request: Request, connection: string): Response | Grant {
+  answer(request: Request, connection: string): Response | Promise<Response> | Grant {
     const mistake = proxyMistake(connection, request.headers, this.#config);
     if (mistake) this.#refusalLog.proxy(mistake, connection);
     const visit = readVisit(request, connection, this.#config);
     if (visit instanceof Response) return visit;
     if (wantsWebSocket(request)) return this.#admit(visit);
-    if (this.#plainRates.take(visit.client, this.#now())) return this.#site.answer(visit);
+    if (this.#plainRates.take(visit.client, this.#now())) {
+      return this.#admin !== undefined && visit.url.pathname.startsWith(ADMIN_PATH)
+        ? this.#admin.answer(visit)
+        : this.#site.answer(visit);
+    }
     this.#refusals.count("http-rate");
     // Whoever goes on has to connect anew each time.
     return refusal(429, "Your address asks too often.", { "retry-after": "1", connection: "close" });
@@ -145,10 +183,22 @@ export class Service {
           origins: this.#config.allowOrigin,
           onRefused: (origin) => this.#refusalLog.origin(origin),
           take: (client) => this.#ice.take(client),
-          servers: (host) => this.#ice.servers(host, freshIdent()),
+          servers: (host, ident = freshIdent()) => this.#ice.servers(host, ident),
+          check: this.#tokens && ((token, client) => this.#checkForIce(token, client)),
         }),
       ];
     }
+  }
+
+  async #checkForIce(token: string | undefined, client: Source) {
+    if (token === undefined) return { status: 401, sentence: "A token is asked for: Authorization: Bearer." };
+    const ticket = await this.#tokens!.check(token, client);
+    if (ticket instanceof TokenFault) {
+      return { status: TOKEN_STATUS[ticket.code], sentence: ticket.sentence };
+    }
+    return ticket.pass.ice
+      ? { ident: ticket.subject }
+      : { status: 403, sentence: "The token does not cover TURN credentials (ice)." };
   }
 
   /** In one line, for people; as an object, for programs. */
@@ -169,6 +219,7 @@ export class Service {
   drain(): Promise<void> {
     this.#log.info("stopping, with {sockets} sockets open", this.#hub.counts());
     this.#ice.close();
+    this.#tokens?.close();
     return this.#hub.drain();
   }
 
@@ -188,9 +239,10 @@ export class Service {
     const account = this.#admission.admit(client);
     if (typeof account === "string") return this.#refuse(admissionFault(account), visit);
     const { version, protocol } = chooseSubprotocol(request.headers.get("sec-websocket-protocol"));
+    const token = this.#tokens && bearerToken(visit);
     return {
       protocol,
-      accept: (socket) => this.#hub.accept({ socket, version, account, host }),
+      accept: (socket) => this.#hub.accept({ socket, version, account, host, token }),
     };
   }
 

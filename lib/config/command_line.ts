@@ -69,6 +69,18 @@ export function parse(
       : ["--turn-url", "--turn-secret-file"];
     throw new UsageError(`${given} is given without ${missing}: credentials for TURN need both.`);
   }
+  const asks = [checked.tokenSecretFile, checked.tokenKeyFile, checked.tokenJwks].some((from) =>
+    from !== undefined
+  );
+  if (!asks && (checked.tokenAudience !== undefined || checked.openRooms.length > 0)) {
+    const given = checked.tokenAudience === undefined ? "--open-rooms" : "--token-audience";
+    throw new UsageError(
+      `${given} is given, but no tokens are asked for: --token-secret-file, --token-key-file or --token-jwks does that.`,
+    );
+  }
+  if (checked.resume === 0 && checked.resumeSecretFile !== undefined) {
+    throw new UsageError("--resume-secret-file is given, but --resume 0 turns resuming off.");
+  }
   // --help wins over anything else that is asked for.
   const name = (["help", "version", "healthcheck"] as const).find((name) => flags.switches.has(name)) ??
     "run";

@@ -1,5 +1,6 @@
 /** Why a server could not start, in words for the person who started it. */
 
+import { KeyFault, publicKeys, secretKey, type TokenKey } from "../tokens/keys.ts";
 import type { Config } from "./options.ts";
 
 /** One sentence that names the option, its value and what to do; `undefined` for an error that nobody foresaw. */
@@ -32,6 +33,66 @@ export function explain(error: unknown, config: Config): string | undefined {
     return `${config.host} is neither an address nor a name that is known here (--host, SIGNAL_HOST).`;
   }
   return undefined;
+}
+
+/** What the files hold that options name. */
+export interface Secrets {
+  readonly tls?: { readonly cert: string; readonly key: string };
+  readonly turn?: string;
+  readonly resume?: string;
+  readonly admin?: string;
+  /** With which tokens are signed. */
+  readonly tokenKeys: readonly TokenKey[];
+}
+
+/** Characters of a word that nobody is to guess. */
+const LEAST_WORD = 32;
+
+/** Reads all files that options name. Throws a `FileError`. */
+export function readSecrets(config: Config): Secrets {
+  const { tlsCert, tlsKey, turnSecretFile, resumeSecretFile, adminTokenFile } = config;
+  return {
+    ...tlsCert === undefined
+      ? {}
+      : { tls: { cert: readNamedFile("tls-cert", tlsCert), key: readNamedFile("tls-key", tlsKey!) } },
+    ...turnSecretFile === undefined ? {} : { turn: readNamedFile("turn-secret-file", turnSecretFile).trim() },
+    ...resumeSecretFile === undefined ? {} : { resume: readWord("resume-secret-file", resumeSecretFile) },
+    ...adminTokenFile === undefined ? {} : { admin: readWord("admin-token-file", adminTokenFile) },
+    tokenKeys: readTokenKeys(config),
+  };
+}
+
+/** The keys of tokens that stand in files. Throws a `FileError`. */
+export function readTokenKeys({ tokenSecretFile, tokenKeyFile, tokenJwks }: Config): TokenKey[] {
+  const read = (flag: string, path: string | undefined, parse: (text: string) => TokenKey[]) => {
+    if (path === undefined) return [];
+    const text = readNamedFile(flag, path);
+    try {
+      return parse(text);
+    } catch (error) {
+      if (!(error instanceof KeyFault)) throw error;
+      throw new FileError(`--${flag} ${path}: ${error.message}.`);
+    }
+  };
+  return [
+    ...read("token-secret-file", tokenSecretFile, (text) => [secretKey(text)]),
+    ...read("token-key-file", tokenKeyFile, publicKeys),
+    ...isUrl(tokenJwks) ? [] : read("token-jwks", tokenJwks, publicKeys),
+  ];
+}
+
+/** Whether the keys are not in a file, but published. */
+export function isUrl(place: string | undefined): place is string {
+  return place !== undefined && /^https?:/i.test(place);
+}
+
+function readWord(flag: string, path: string): string {
+  const word = readNamedFile(flag, path).trim();
+  if (word.length >= LEAST_WORD) return word;
+  throw new FileError(
+    `--${flag} ${path}: it holds ${word.length} characters, but ${LEAST_WORD} are needed at least; ` +
+      '"signal keygen" makes as many as it takes.',
+  );
 }
 
 /** A file named by an option that can't be read. */

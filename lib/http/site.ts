@@ -7,7 +7,7 @@ import type { Visit } from "./visit.ts";
 /** What stands at one path. */
 export interface Row {
   /** Answers GET; the runtime keeps the body back where HEAD was asked. */
-  answer(visit: Visit): Response;
+  answer(visit: Visit): Response | Promise<Response>;
   /** Headers of the answer to OPTIONS, where pages of other sites may come (CORS). */
   preflight?(visit: Visit): Record<string, string>;
 }
@@ -19,6 +19,8 @@ export interface Health {
   readonly version: string;
   readonly uptimeSeconds: number;
   readonly sockets: number;
+  /** Sessions whose socket broke, and whose client may come back. */
+  readonly sleeping: number;
   readonly rooms: number;
   readonly addresses: number;
   /** Whether STUN is answered where it should be. */
@@ -44,7 +46,7 @@ export class Site {
         : content(404, HTML, notFoundPage(imprint));
   }
 
-  answer(visit: Visit): Response {
+  answer(visit: Visit): Response | Promise<Response> {
     const { request: { method }, url } = visit;
     const row = this.#rows.get(url.pathname);
     if (row === undefined) return this.#notFound();

@@ -52,8 +52,11 @@ export interface IceService {
   readonly stunState: StunState;
   /** STUN requests that were answered since the start. */
   stunAnswers(): number;
-  /** What to tell a client that came by `host`, see `serversFor`; `ident` stands in the TURN server's log. */
-  servers(host: string | undefined, ident: string): IceServers;
+  /**
+   * What to tell a client that came by `host`, see `serversFor`; `ident` stands in the TURN server's log. Without one
+   * there is no TURN.
+   */
+  servers(host: string | undefined, ident: string | undefined): IceServers;
   /** Whether `GET /ice` is on. */
   readonly endpoint: boolean;
   /** Whether the client may have fresh credentials once more, by `GET /ice` or by the call `ice`. */

@@ -8,12 +8,20 @@ export type Held = "sockets" | "rooms" | "addresses";
 /** How much of each one client may hold, one site, and one network. */
 export type HoldingLimits = Readonly<Record<Tier, Readonly<Record<Held, number>>>>;
 
+/** Holds a place, and gives it back when it is told to: a session that waits for its client to come back. */
+export interface Sleeper {
+  /** Gives back all that it holds, at once. */
+  giveWay(): void;
+}
+
 /** A client, or a network of clients. It stands in `home` for as long as it holds anything. */
 class Holder {
   readonly tier: Tier;
   readonly #home: Map<string, Holder>;
   readonly #key: string;
   readonly #held: Record<Held, number> = { sockets: 0, rooms: 0, addresses: 0 };
+  /** In the order in which they fell asleep. Most holders have none. */
+  #sleepers?: Set<Sleeper>;
 
   constructor(tier: Tier, home: Map<string, Holder>, key: string) {
     this.tier = tier;
@@ -23,6 +31,19 @@ class Holder {
 
   count(what: Held): number {
     return this.#held[what];
+  }
+
+  get oldestSleeper(): Sleeper | undefined {
+    return this.#sleepers?.values().next().value;
+  }
+
+  addSleeper(sleeper: Sleeper): void {
+    (this.#sleepers ??= new Set()).add(sleeper);
+  }
+
+  removeSleeper(sleeper: Sleeper): void {
+    this.#sleepers?.delete(sleeper);
+    if (this.#sleepers?.size === 0) this.#sleepers = undefined;
   }
 
   add(what: Held, count: 1 | -1): void {
@@ -63,6 +84,31 @@ export class Account {
 
   giveBack(what: Held): void {
     for (const holder of this.#holders) holder.add(what, -1);
+  }
+
+  /** One of the client's sockets is left by its client, and its place is kept for a while. */
+  addSleeper(sleeper: Sleeper): void {
+    for (const holder of this.#holders) holder.addSleeper(sleeper);
+  }
+
+  removeSleeper(sleeper: Sleeper): void {
+    for (const holder of this.#holders) holder.removeSleeper(sleeper);
+  }
+
+  /** Of the client, or of one of its networks, who has slept for the longest. */
+  oldestSleeper(tier: Tier): Sleeper | undefined {
+    return this.#holders.find((holder) => holder.tier === tier)?.oldestSleeper;
+  }
+
+  /** Lets sleepers give way where there can't be another otherwise. Returns whether there can be one now. */
+  makeRoom(what: Held): boolean {
+    for (;;) {
+      const tier = this.full(what);
+      if (tier === undefined) return true;
+      const sleeper = this.oldestSleeper(tier);
+      if (sleeper === undefined) return false;
+      sleeper.giveWay();
+    }
   }
 }
 

@@ -1,8 +1,8 @@
 /** Who may open a socket: decided before the upgrade, so that a refusal costs next to nothing. */
 
-import { type Account, Accounts } from "./accounts.ts";
+import { type Account, Accounts, type Sleeper } from "./accounts.ts";
 import { type ClientLimits, clientRates, holdingLimits } from "./limits.ts";
-import type { Source } from "./source.ts";
+import type { Source, Tier } from "./source.ts";
 import type { SourceRates } from "./source_rates.ts";
 
 /** Why a socket was not admitted. */
@@ -14,6 +14,8 @@ export class Admission {
   readonly #accounts: Accounts;
   readonly #rates: SourceRates;
   readonly #now: () => number;
+  /** In the order in which they fell asleep. */
+  readonly #sleepers = new Set<Sleeper>();
   #open = 0;
 
   /** `now` is in milliseconds; only differences matter. */
@@ -36,17 +38,32 @@ export class Admission {
 
   /**
    * Takes a place for a socket, to be given back with `release`, or says why there is none. What is refused leaves
-   * no trace and makes no later attempt harder. Nobody is refused for what others did that are gone.
+   * no trace and makes no later attempt harder. Nobody is refused for what others did that are gone, and those who are
+   * gone but keep a place give way: the first of them first, of the client or network that has no more places.
    */
   admit(source: Source): Account | AdmissionRefusal {
-    if (this.#open >= this.#maxSockets) return "server-full";
+    const crowded = this.#open >= this.#maxSockets;
+    if (crowded && this.#sleepers.size === 0) return "server-full";
     const account = this.#accounts.of(source);
     const full = account.full("sockets");
-    if (full !== undefined) return full === "client" ? "client-full" : "network-full";
+    if (full !== undefined && account.oldestSleeper(full) === undefined) return refusalOf(full);
     if (!this.#rates.take(source, this.#now())) return "connect-rate";
+    if (full !== undefined && !account.makeRoom("sockets")) return refusalOf(account.full("sockets")!);
+    if (this.#open >= this.#maxSockets) this.#sleepers.values().next().value!.giveWay();
     account.take("sockets");
     this.#open++;
     return account;
+  }
+
+  /** The client of a socket is gone, but its place is kept until `wake` or `release`. */
+  rest(account: Account, sleeper: Sleeper): void {
+    account.addSleeper(sleeper);
+    this.#sleepers.add(sleeper);
+  }
+
+  wake(account: Account, sleeper: Sleeper): void {
+    account.removeSleeper(sleeper);
+    this.#sleepers.delete(sleeper);
   }
 
   /** Gives back a place that `admit` gave. */
@@ -54,4 +71,8 @@ export class Admission {
     account.giveBack("sockets");
     this.#open--;
   }
+}
+
+function refusalOf(tier: Tier): AdmissionRefusal {
+  return tier === "client" ? "client-full" : "network-full";
 }

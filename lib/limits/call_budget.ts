@@ -45,6 +45,11 @@ export class CallBudget {
     return undefined;
   }
 
+  /** The last call that was taken is not to count. */
+  giveBack(): void {
+    this.#inHand++;
+  }
+
   #draw(
     { callRate, callBurst }: SocketLimits,
     shared: SourceRates,

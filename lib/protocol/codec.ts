@@ -27,7 +27,13 @@ export type Version = 2 | 3;
 /** A call as a client sends it, checked. */
 export type ClientCall =
   | { readonly call: "ident" }
-  | { readonly call: "join"; readonly ident: string; readonly room: string; readonly key?: string }
+  | {
+    readonly call: "join";
+    readonly ident: string;
+    readonly room: string;
+    readonly key?: string;
+    readonly token?: string;
+  }
   | {
     readonly call: "signal";
     readonly from: string;
@@ -36,7 +42,10 @@ export type ClientCall =
     readonly tail: string;
   }
   | { readonly call: "leave"; readonly address: string }
+  | { readonly call: "renew"; readonly address: string; readonly token: string }
   | { readonly call: "ice" }
+  | { readonly call: "seen"; readonly count: number }
+  | { readonly call: "resume"; readonly id: string; readonly count: number }
   | { readonly call: "report"; readonly own: string; readonly other: string; readonly link: LinkReport }
   | { readonly call: "ping" }
   | { readonly call: "refused"; readonly refusal: Refusal };
@@ -44,6 +53,8 @@ export type ClientCall =
 /** Why a call is not carried out, and as much of the call as may be repeated: never its data. */
 export interface Refusal {
   readonly code: ErrorCode;
+  /** What is wrong this time, for a person; not given: what the code always means. */
+  readonly text?: string | undefined;
   /** The name of the call, where it had one. */
   readonly call?: string;
   /** Its ident and room, or its addresses. */
@@ -70,6 +81,18 @@ export interface Welcome extends IceServers {
   readonly limits: Readonly<Record<string, number>>;
   /** The server pings a client that was silent for that long. */
   readonly keepaliveSeconds: number;
+  /** Where sessions can be resumed. */
+  readonly resume?: ResumeOffer;
+}
+
+/** How a client comes back to its session after its socket broke. */
+export interface ResumeOffer {
+  /** Good for one resume. */
+  readonly id: string;
+  /** For how long the session waits. */
+  readonly seconds: number;
+  /** How much of what was sent and not seen is kept, in UTF-16 units. */
+  readonly bytes: number;
 }
 
 const SIGNAL_OPENING = '["signal","';
@@ -202,7 +225,10 @@ const CALLS: ReadonlySet<string> = new Set<ClientCall["call"]>([
   "join",
   "signal",
   "leave",
+  "renew",
   "ice",
+  "seen",
+  "resume",
   "report",
   "ping",
 ]);
@@ -230,9 +256,17 @@ function decodeAny(text: string, version: Version): ClientCall {
       if (!isName(room, MAX_ROOM)) return refused("bad-room", name, ident, room);
       if (given === 2) return { call: "join", ident, room };
       if (!isObject(options)) return refused("bad-arguments", name, ident, room);
-      const { key } = options;
-      if (key === undefined) return { call: "join", ident, room };
-      return isKey(key) ? { call: "join", ident, room, key } : refused("bad-arguments", name, ident, room);
+      const { key, token } = options;
+      if (key !== undefined && !isKey(key) || token !== undefined && typeof token !== "string") {
+        return refused("bad-arguments", name, ident, room);
+      }
+      return {
+        call: "join",
+        ident,
+        room,
+        ...key === undefined ? {} : { key },
+        ...token === undefined ? {} : { token },
+      };
     }
     case "signal": {
       const [, from, to] = message;
@@ -249,6 +283,22 @@ function decodeAny(text: string, version: Version): ClientCall {
         return given === 1 && typeof message[1] === "string"
           ? { call: "leave", address: message[1] }
           : refused("bad-arguments", name, message[1]);
+      case "renew": {
+        const [, address, token] = message;
+        return given === 2 && typeof address === "string" && typeof token === "string"
+          ? { call: "renew", address, token }
+          : refused("bad-arguments", name, address);
+      }
+      case "seen":
+        return given === 1 && isCount(message[1])
+          ? { call: "seen", count: message[1] }
+          : refused("bad-arguments", name);
+      case "resume": {
+        const [, id, count] = message;
+        return given === 2 && typeof id === "string" && isCount(count)
+          ? { call: "resume", id, count }
+          : refused("bad-arguments", name);
+      }
       case "ice":
         return given === 0 ? { call: "ice" } : refused("bad-arguments", name);
       case "report": {
@@ -276,6 +326,10 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
 /** What proves to be the same peer again: 22 characters of base64 hold 128 bits. */
 function isKey(value: unknown): value is string {
   return typeof value === "string" && /^[\x20-\x7e]{22,128}$/.test(value);
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 /** `undefined` where it is none. Members that are not known are passed over, and so are those that don't apply. */
@@ -318,8 +372,9 @@ export function encodeJoined(own: string): string {
   return `["join",${own}]`;
 }
 
-export function encodeStun(own: string, other: string, initiator: boolean): string {
-  return `["stun",${own},${other},${initiator}]`;
+/** `info`: JSON. */
+export function encodeStun(own: string, other: string, initiator: boolean, info?: string): string {
+  return `["stun",${own},${other},${initiator}${info === undefined ? "" : "," + info}]`;
 }
 
 /** `opening`: that of the receiver; `tail`: that of the call. */
@@ -339,6 +394,25 @@ export function encodeWelcome(welcome: Welcome): string {
   return JSON.stringify(["welcome", welcome]);
 }
 
+/** A fresh id, for what the client holds now. */
+export function encodeResume(offer: ResumeOffer): string {
+  return JSON.stringify(["resume", offer]);
+}
+
+/** `cold`: what was sent meanwhile is lost, and all members are introduced anew. */
+export function encodeResumed(addresses: readonly string[], resume: ResumeOffer, cold: boolean): string {
+  return JSON.stringify(["resumed", { addresses, resume, ...cold ? { cold } : {} }]);
+}
+
+/** `own`: quoted, as above. */
+export function encodeExpiring(own: string, seconds: number): string {
+  return `["expiring",${own},${seconds}]`;
+}
+
+export function encodeRenewed(own: string, seconds: number): string {
+  return `["renewed",${own},${seconds}]`;
+}
+
 export function encodeIce(servers: IceServers): string {
   return JSON.stringify(["ice", servers]);
 }
@@ -351,7 +425,7 @@ export function encodeGoodbye(reason: "shutdown" | "overload", retryAfterMs: num
 /** The longest text of a client that an error, or the log, repeats. */
 export const MAX_ECHO = MAX_ROOM + 1 + MAX_IDENT;
 
-export function encodeError({ code, call, about }: Refusal): string {
+export function encodeError({ code, text = ErrorText[code], call, about }: Refusal): string {
   const echo = [...call === undefined ? [] : [call], ...about].map((part) => part.slice(0, MAX_ECHO));
-  return JSON.stringify(["error", code, ErrorText[code], ...echo]);
+  return JSON.stringify(["error", code, text, ...echo]);
 }

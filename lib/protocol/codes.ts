@@ -2,7 +2,7 @@
 
 /**
  * Why a socket is closed (RFC 6455 section 7.4). A client may retry on 1001, 1006, 1011, 1012 and 1013, and
- * should not on 1008, 1009 and 4001.
+ * should not on 1008, 1009, 4001 and 4003.
  */
 export const CloseCode = {
   /** Limits were broken again and again. */
@@ -13,8 +13,10 @@ export const CloseCode = {
   restart: 1012,
   /** The server is over capacity, or this client does not read what is sent to it. */
   overloaded: 1013,
-  /** Somebody with the key of this socket's only address has taken it over. */
+  /** Somebody with the key of this socket's only address has taken it over, or has resumed its session. */
   replaced: 4001,
+  /** The administrator has removed this socket's only address. */
+  removed: 4003,
 } as const;
 
 /** What a version 3 client is told about a call that was refused: the code, and a sentence for a person. */
@@ -35,6 +37,8 @@ export const ErrorText = {
   "too-large": "The message is larger than the server allows. The socket is closed.",
   "rate-limited":
     "Too many calls in too short a time, of this socket or its network address; this one was passed over.",
+  "unauthorised": "This room asks for a token.",
+  "cannot-resume": "This session can't be resumed (any more): join again, with the key.",
   "unavailable":
     "There are as many rooms as the server allows, in all or to the network address of this socket.",
 } as const;
@@ -43,10 +47,10 @@ export const ErrorText = {
 export type ErrorCode = keyof typeof ErrorText;
 
 /**
- * Why a member of a room is no longer there: it left, its socket closed, it stopped answering pings, or somebody with
- * its key took its address over.
+ * Why a member of a room is no longer there: it left, its socket closed, it stopped answering pings or did not come
+ * back to resume, somebody with its key took its address over, its token has ended, the administrator removed it.
  */
-export type GoneReason = "left" | "closed" | "timeout" | "replaced";
+export type GoneReason = "left" | "closed" | "timeout" | "replaced" | "expired" | "removed";
 
 /** What became of a link between two peers, as one of them reports it. */
 export const LINK_STATES = ["connected", "interrupted", "failed", "closed"] as const;

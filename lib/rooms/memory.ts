@@ -2,13 +2,15 @@ import { timingSafeEqual } from "node:crypto";
 import type { GoneReason } from "../protocol/codes.ts";
 import type { Account } from "../limits/accounts.ts";
 import type { RoomLimits } from "../limits/limits.ts";
-import { type Address, addressText, makeAddress } from "../protocol/address.ts";
-import type { RoomEvents, RoomStore } from "./store.ts";
+import { addressText, makeAddress } from "../protocol/address.ts";
+import type { JoinClaim, RoomEvents, RoomStore, Standing } from "./store.ts";
 
-interface Member<P> extends Address {
-  readonly peer: P;
+interface Member<P> extends Standing {
+  peer: P;
   readonly room: Room<P>;
-  readonly proof?: Uint8Array;
+  /** It came with a claim to have held the address since then. */
+  readonly claimed: boolean;
+  readonly info?: string | undefined;
 }
 
 interface Room<P> {
@@ -40,40 +42,106 @@ export class MemoryStore<P> implements RoomStore<P> {
     this.#accountOf = accountOf;
   }
 
-  join(peer: P, ident: string, name: string, proof?: Uint8Array): void {
+  join(peer: P, ident: string, name: string, claim: JoinClaim = {}): void {
     const events = this.#events;
     const refuse = (code: Parameters<typeof events.refused>[1]) =>
       events.refused(peer, code, "join", [ident, name]);
 
     const text = addressText(name, ident);
-    const former = this.#members.get(text);
-    if (former !== undefined && !mayReplace(former, peer, proof)) return refuse("ident-taken");
+    const taken = this.#members.get(text);
+    if (taken !== undefined && !mayReplace(taken, peer, claim)) return refuse("ident-taken");
     const held = this.#held.get(peer);
     if (held !== undefined && held.size >= this.#limits.maxAddresses) return refuse("too-many-addresses");
     const account = this.#accountOf(peer);
-    if (account.full("addresses")) return refuse("too-many-addresses");
-    if (former !== undefined) this.#replace(former);
+    while (account.full("addresses")) {
+      if (!events.crowded(peer, "addresses", [])) return refuse("too-many-addresses");
+    }
+    const former = this.#members.get(text);
+    if (former !== undefined) this.#end(former, "replaced");
     let room = this.#rooms.get(name);
+    while (room !== undefined && room.members.size >= this.#limits.maxRoomPeers) {
+      if (!events.crowded(peer, "room", peersOf(room))) return refuse("room-full");
+      room = this.#rooms.get(name);
+    }
     if (room === undefined) {
-      if (this.#rooms.size >= this.#limits.maxRooms || account.full("rooms")) return refuse("unavailable");
+      while (this.#rooms.size >= this.#limits.maxRooms || account.full("rooms")) {
+        if (!events.crowded(peer, "rooms", [])) return refuse("unavailable");
+      }
       room = { name, members: new Set(), owner: account };
       account.take("rooms");
       this.#rooms.set(name, room);
-    } else if (room.members.size >= this.#limits.maxRoomPeers) {
-      return refuse("room-full");
     }
 
-    const newcomer: Member<P> = { ...makeAddress(text), peer, room, proof };
+    const { proof, since, info } = claim;
+    const newcomer: Member<P> = {
+      ...makeAddress(text),
+      peer,
+      room,
+      proof,
+      since: since ?? Date.now(),
+      claimed: since !== undefined,
+      info,
+    };
     events.joined(peer, newcomer, room.members.size);
     for (const member of room.members) {
-      events.introduced(member.peer, member, newcomer, false);
-      events.introduced(peer, newcomer, member, true);
+      events.introduced(member.peer, member, newcomer, false, info);
+      events.introduced(peer, newcomer, member, true, member.info);
     }
     account.take("addresses");
     this.#members.set(text, newcomer);
     room.members.add(newcomer);
     if (held === undefined) this.#held.set(peer, new Set([newcomer]));
     else held.add(newcomer);
+  }
+
+  handOver(from: P, to: P): boolean {
+    const held = this.#held.get(from);
+    if (held === undefined) return true;
+    const [giver, taker] = [this.#accountOf(from), this.#accountOf(to)];
+    if (giver !== taker && taker.full("addresses")) return false;
+    this.#held.delete(from);
+    this.#held.set(to, held);
+    for (const member of held) {
+      member.peer = to;
+      if (giver === taker) continue;
+      giver.giveBack("addresses");
+      taker.take("addresses");
+      const [eldest] = member.room.members;
+      if (eldest !== member) continue;
+      giver.giveBack("rooms");
+      taker.take("rooms");
+      member.room.owner = taker;
+    }
+    return true;
+  }
+
+  end(address: string, reason: "expired" | "removed"): boolean {
+    const member = this.#members.get(address);
+    if (member === undefined) return false;
+    this.#end(member, reason);
+    return true;
+  }
+
+  rooms(after: string, limit: number): ReturnType<RoomStore<P>["rooms"]> {
+    const names = [...this.#rooms.keys()].filter((name) => name > after).sort().slice(0, limit);
+    return Promise.resolve(
+      names.map((room) => ({ room, peers: this.#rooms.get(room)!.members.size })),
+    );
+  }
+
+  members(room: string, after: string, limit: number): ReturnType<RoomStore<P>["members"]> {
+    const members = [...this.#rooms.get(room)?.members ?? []].map(({ text, since, peer }) => ({
+      ident: text.slice(room.length + 1),
+      since,
+      peer,
+    }));
+    return Promise.resolve(
+      members.filter(({ ident }) => ident > after).sort((a, b) => a.ident < b.ident ? -1 : 1).slice(0, limit),
+    );
+  }
+
+  standings(peer: P): readonly Standing[] {
+    return [...this.#held.get(peer) ?? []];
   }
 
   leave(peer: P, address: string): void {
@@ -115,10 +183,10 @@ export class MemoryStore<P> implements RoomStore<P> {
     return this.#members.get(address)?.peer === peer;
   }
 
-  #replace(former: Member<P>): void {
-    const held = this.#release(former);
-    this.#events.replaced(former.peer, former, held);
-    this.#tellGone(former, "replaced");
+  #end(member: Member<P>, reason: "replaced" | "expired" | "removed"): void {
+    const held = this.#release(member);
+    this.#events.ended(member.peer, member, reason, held);
+    this.#tellGone(member, reason);
   }
 
   /** Frees one address of a peer that may have others, and returns how many. */
@@ -150,8 +218,13 @@ export class MemoryStore<P> implements RoomStore<P> {
   }
 }
 
+function* peersOf<P>(room: Room<P>): Iterable<P> {
+  for (const { peer } of room.members) yield peer;
+}
+
 /** A peer does not replace itself: that it holds the address already is more likely a mistake. */
-function mayReplace<P>(former: Member<P>, peer: P, proof?: Uint8Array): boolean {
-  return proof !== undefined && former.proof !== undefined && former.peer !== peer &&
-    timingSafeEqual(proof, former.proof);
+function mayReplace<P>(former: Member<P>, peer: P, { proof, since }: JoinClaim): boolean {
+  if (former.peer === peer) return false;
+  if (since !== undefined && (!former.claimed || former.since < since)) return true;
+  return proof !== undefined && former.proof !== undefined && timingSafeEqual(proof, former.proof);
 }

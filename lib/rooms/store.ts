@@ -14,6 +14,26 @@
 import type { Address } from "../protocol/address.ts";
 import type { ErrorCode, GoneReason } from "../protocol/codes.ts";
 
+/** What a peer joins with. */
+export interface JoinClaim {
+  /** The SHA-256 of the key that the peer gave; compared in constant time. */
+  readonly proof?: Uint8Array | undefined;
+  /**
+   * Milliseconds since 1970: the peer has held the address since then, in a former life of the server or on another
+   * node. It goes before any that has only joined here, and before older claims.
+   */
+  readonly since?: number | undefined;
+  /** JSON that the server vouches for, told to whoever is introduced to the member. */
+  readonly info?: string | undefined;
+}
+
+/** A member as its own session sees it. */
+export interface Standing extends Address {
+  readonly proof?: Uint8Array | undefined;
+  /** Milliseconds since 1970: it holds the address since then. */
+  readonly since: number;
+}
+
 /** `P` is what stands for a peer, a session; the store only compares it. */
 export interface RoomStore<P> {
   /**
@@ -21,12 +41,16 @@ export interface RoomStore<P> {
    * initiator of every pair. Events: `joined`, then for each member `introduced` to the member and `introduced`
    * to the newcomer. Refused with `ident-taken`, `room-full`, `too-many-addresses`, `unavailable`.
    *
-   * An address that another peer holds is taken over where both have given the same `proof`: then `replaced` comes
-   * first, to the former holder, and `gone` to every member that stays.
-   *
-   * @param proof the SHA-256 of the key that the peer gave; compared in constant time
+   * An address that another peer holds is taken over where both have given the same `proof`, or by a `since` that
+   * counts more: then `replaced` comes first, to the former holder, and `gone` to every member that stays.
    */
-  join(peer: P, ident: string, room: string, proof?: Uint8Array): void;
+  join(peer: P, ident: string, room: string, claim?: JoinClaim): void;
+
+  /**
+   * Whatever `from` holds, `to` holds from now on, as if it had been so all the time: there is no event. False, and
+   * nothing has changed, where the account of `to` has no room for it.
+   */
+  handOver(from: P, to: P): boolean;
 
   /** Frees the address. Events: `left`, then `gone` to every member that stays. Refused with `not-a-member`. */
   leave(peer: P, address: string): void;
@@ -40,8 +64,27 @@ export interface RoomStore<P> {
   /** Whether the peer holds the address. */
   holds(peer: P, address: string): boolean;
 
+  /** What the peer holds, in the order in which it joined. */
+  standings(peer: P): readonly Standing[];
+
+  /**
+   * Takes one address away from whoever holds it. Events: `ended` to the holder, then `gone` to every member that
+   * stays. False where nobody holds it.
+   */
+  end(address: string, reason: "expired" | "removed"): boolean;
+
   /** Frees all addresses of a peer that is no longer there. Events: `gone` to every member that stays. */
   remove(peer: P, reason: GoneReason): void;
+
+  /** Rooms in the order of their names, from behind `after` on, `limit` at most; and how many members each has. */
+  rooms(after: string, limit: number): Promise<readonly { readonly room: string; readonly peers: number }[]>;
+
+  /** Members of a room in the order of their idents, likewise; none where there is no such room. */
+  members(
+    room: string,
+    after: string,
+    limit: number,
+  ): Promise<readonly { readonly ident: string; readonly since: number; readonly peer: P }[]>;
 
   /** How many rooms have members, and how many members there are. */
   counts(): { readonly rooms: number; readonly addresses: number };
@@ -51,11 +94,17 @@ export interface RoomStore<P> {
 export interface RoomEvents<P> {
   /** `others`: how many members the peer is about to be introduced to. */
   joined(peer: P, own: Address, others: number): void;
-  introduced(peer: P, own: Address, other: Address, initiator: boolean): void;
+  /** `info`: what the server vouches for of the other, as JSON. */
+  introduced(peer: P, own: Address, other: Address, initiator: boolean, info?: string): void;
   signalled(peer: P, own: Address, other: Address, tail: string): void;
   left(peer: P, own: Address): void;
-  /** Somebody with the same proof has taken `own` over; `held` addresses are left to the peer. */
-  replaced(peer: P, own: Address, held: number): void;
+  /** Somebody has taken `own` over, or it was taken away; `held` addresses are left to the peer. */
+  ended(peer: P, own: Address, reason: "replaced" | "expired" | "removed", held: number): void;
   gone(peer: P, own: Address, other: Address, reason: GoneReason): void;
+  /**
+   * A newcomer finds no place among these members, or in the account of `peer` where there are none given: true where
+   * one that is not really there has given way, by `remove`.
+   */
+  crowded(peer: P, what: "room" | "rooms" | "addresses", members: Iterable<P>): boolean;
   refused(peer: P, code: ErrorCode, call: "join" | "leave" | "signal", about: readonly string[]): void;
 }

@@ -1,20 +1,36 @@
 /** All sessions of a server, and the rooms in which they meet. */
 
+import { addressText } from "../protocol/address.ts";
 import { CloseCode } from "../protocol/codes.ts";
 import type { IceServers } from "../protocol/ice_servers.ts";
 import { type ClientLimits, type RoomLimits, sharedBudgets, type SocketLimits } from "../limits/limits.ts";
 import { MAX_ECHO, type Refusal } from "../protocol/codec.ts";
 import type { Log, LogFields } from "../runtime/log.ts";
 import { MemoryStore } from "../rooms/memory.ts";
+import { type ResumeLimits, Resumption } from "./resumption.ts";
+import { SEAL_LIFE } from "./seal.ts";
 import { type Client, Session, type SessionContext } from "./session.ts";
+import type { Sleeper } from "../limits/accounts.ts";
 import type { Tally } from "../runtime/tally.ts";
+import type { Tokens } from "../tokens/tokens.ts";
 
 /** See `TOLD`. */
 type ToldLimits = Readonly<Record<typeof TOLD[number], number>>;
 
+/** See `RoomStore.rooms`. */
+type RoomEntry = Awaited<ReturnType<SessionContext["rooms"]["rooms"]>>[number];
+
+/** A member, for the administrator. */
+type PeerEntry =
+  & { readonly ident: string; /** ISO 8601. */ readonly since: string }
+  & ReturnType<Session["describe"]>;
+
 /** What a hub is made with. */
 export interface HubOptions {
-  readonly limits: RoomLimits & SocketLimits & ClientLimits & ToldLimits;
+  readonly limits: RoomLimits & SocketLimits & ClientLimits & ToldLimits & ResumeLimits;
+  /** What sessions are sealed with, so that they outlive the server. */
+  readonly resumeSecret?: string | undefined;
+  readonly tokens?: Tokens | undefined;
   /** Told in `welcome`; see `Welcome`. */
   readonly server: string;
   readonly keepalive: number;
@@ -24,18 +40,27 @@ export interface HubOptions {
   readonly links: Tally;
   readonly now: () => number;
   /** ICE servers for a client; see `SessionContext`. */
-  readonly ice: (client: Client, ident: string) => IceServers;
+  readonly ice: (client: Client, ident: string | undefined) => IceServers;
   readonly takeIce: (client: Client) => boolean;
   /** Whether one more line about a single refused call may be logged. */
   readonly takeLine: () => boolean;
-  /** Called once for each client, when its socket is closed for good. */
-  readonly onClosed: (client: Client) => void;
+  /** A client is gone, and its place is kept for it until `onClosed`. */
+  readonly onAsleep: (client: Client, sleeper: Sleeper) => void;
+  /** Called once for each client, when its socket is closed for good, and its place is not kept any more. */
+  readonly onClosed: (client: Client, sleeper?: Sleeper) => void;
 }
 
 /** Milliseconds between two looks at the clock, and between two looks for peers that have died. */
 const TICK = 500;
 const SWEEP_INTERVAL = 5000;
 const DAY = 86_400_000;
+
+/** Milliseconds between two looks at memberships that end. */
+const PASS_INTERVAL = 1000;
+
+/** Milliseconds: a client gets a new seal so long after a change, for others may follow; and when half of its life is over. */
+const SEAL_DELAY = 20;
+const SEAL_INTERVAL = SEAL_LIFE / 2;
 
 /** When a server stops, its clients are asked to come back after a time between these, in milliseconds. */
 const RETRY_AFTER = { least: 1000, most: 10_000 };
@@ -48,6 +73,15 @@ export class Hub {
   readonly #connecting = new Map<Session, number>();
   /** Sessions that talk: see `Session.restIfSilent`. */
   readonly #busy = new Set<Session>();
+  /** Sessions whose clients are gone, and since when: the first of them first. */
+  readonly #sleeping = new Map<Session, number>();
+  /** Sessions with members by token. */
+  readonly #withPasses = new Set<Session>();
+  /** Sessions that hold something else than they have a seal of; and all that have one, by the time of the last. */
+  readonly #stale = new Set<Session>();
+  readonly #sealed = new Map<Session, number>();
+  #sealTimer: ReturnType<typeof setTimeout> | undefined;
+  #passesLookedAt: number;
   #tickedAt: number;
   #sweptAt: number;
   #wokeAt: number;
@@ -55,7 +89,22 @@ export class Hub {
   #draining = false;
 
   constructor(
-    { limits, server, keepalive, log, refusals, links, now, ice, takeIce, takeLine, onClosed }: HubOptions,
+    {
+      limits,
+      resumeSecret,
+      tokens,
+      server,
+      keepalive,
+      log,
+      refusals,
+      links,
+      now,
+      ice,
+      takeIce,
+      takeLine,
+      onAsleep,
+      onClosed,
+    }: HubOptions,
   ) {
     const rooms = new MemoryStore<Session>(Session.roomEvents, limits, ({ account }) => account);
     const welcome = {
@@ -80,16 +129,42 @@ export class Hub {
       },
       ice,
       takeIce,
+      resumption: limits.resume > 0 ? new Resumption<Session>(limits, resumeSecret) : undefined,
+      tokens,
       onBusy: (session) => this.#busy.add(session),
+      onPass: (session) => this.#withPasses.add(session),
+      onStale: (session) => {
+        this.#stale.add(session);
+        this.#sealTimer ??= setTimeout(() => this.#reseal(), SEAL_DELAY);
+      },
+      makeRoom: (sessions) => {
+        const sleeper = [...sessions].find(({ asleep }) => asleep);
+        sleeper?.giveWay();
+        return sleeper !== undefined;
+      },
+      onAsleep: (session, client) => {
+        this.#connecting.delete(session);
+        this.#busy.delete(session);
+        this.#sleeping.set(session, now());
+        onAsleep(client, session);
+      },
       onClosed: (session, client) => {
         this.#sessions.delete(session);
         this.#connecting.delete(session);
         this.#busy.delete(session);
-        onClosed(client);
+        this.#withPasses.delete(session);
+        this.#stale.delete(session);
+        this.#sealed.delete(session);
+        if (this.#sleeping.delete(session)) onClosed(client, session);
+        else onClosed(client);
         if (this.#draining && this.#sessions.size === 0) this.#emptied.resolve();
       },
     };
-    this.#tickedAt = this.#sweptAt = this.#wokeAt = now();
+    this.#tickedAt =
+      this.#sweptAt =
+      this.#wokeAt =
+      this.#passesLookedAt =
+        now();
     this.#timer = setInterval(() => this.#tick(), TICK);
   }
 
@@ -98,9 +173,29 @@ export class Hub {
     return this.#draining;
   }
 
-  /** Sockets, rooms and addresses at the moment. */
-  counts(): { sockets: number; rooms: number; addresses: number } {
-    return { sockets: this.#sessions.size, ...this.#context.rooms.counts() };
+  /** Sockets, sessions that wait for their clients to come back, rooms and addresses at the moment. */
+  counts(): { sockets: number; sleeping: number; rooms: number; addresses: number } {
+    const { size: sleeping } = this.#sleeping;
+    return { sockets: this.#sessions.size - sleeping, sleeping, ...this.#context.rooms.counts() };
+  }
+
+  /** Rooms for the administrator: see `Administration`. */
+  rooms(after: string, limit: number): Promise<readonly RoomEntry[]> {
+    return this.#context.rooms.rooms(after, limit);
+  }
+
+  async peers(room: string, after: string, limit: number): Promise<readonly PeerEntry[] | undefined> {
+    const members = await this.#context.rooms.members(room, after, limit);
+    if (members.length === 0 && after === "") return undefined;
+    return members.map(({ ident, since, peer }) => ({
+      ident,
+      since: new Date(since).toISOString(),
+      ...peer.describe(addressText(room, ident)),
+    }));
+  }
+
+  remove(room: string, ident: string): Promise<boolean> {
+    return Promise.resolve(this.#context.rooms.end(addressText(room, ident), "removed"));
   }
 
   /** Serves a client until its socket is closed for good. */
@@ -120,16 +215,48 @@ export class Hub {
       this.#wokeAt = now;
       for (const session of this.#busy) session.stayAwake();
     }
-    if (stoodStill) { for (const session of this.#sessions) session.forgiveSilence(); }
+    if (stoodStill) {
+      for (const session of this.#sessions) session.forgiveSilence();
+      for (const session of this.#sleeping.keys()) this.#sleeping.set(session, now);
+    }
+    const patience = 1000 * this.#context.limits.resume;
+    for (const [session, since] of this.#sleeping) {
+      if (now - since < patience) break;
+      session.giveWay();
+    }
+    if (now - this.#passesLookedAt >= PASS_INTERVAL) {
+      this.#passesLookedAt = now;
+      const time = Date.now();
+      for (const session of this.#withPasses) {
+        if (!session.lookAtPasses(time)) this.#withPasses.delete(session);
+      }
+    }
+    for (const [session, at] of this.#sealed) {
+      if (now - at < SEAL_INTERVAL) break;
+      this.#seal(session, now);
+    }
     if (now - this.#sweptAt < SWEEP_INTERVAL) return;
     this.#sweptAt = now;
-    const patience = this.#context.limits.handshakeTimeout * 1000;
+    const handshake = this.#context.limits.handshakeTimeout * 1000;
     for (const [session, since] of this.#connecting) {
       if (!session.connecting) this.#connecting.delete(session);
       // Of a connection that was reset in the midst of its handshake the runtime tells nothing at all.
-      else if (now - since >= patience) session.giveUp("timeout");
+      else if (now - since >= handshake) session.giveUp("timeout");
     }
     for (const session of this.#sessions) session.buryIfDead();
+  }
+
+  #reseal(): void {
+    this.#sealTimer = undefined;
+    const now = this.#context.now();
+    for (const session of this.#stale) this.#seal(session, now);
+    this.#stale.clear();
+  }
+
+  #seal(session: Session, now: number): void {
+    // To the end: they stand in the order of their time.
+    this.#sealed.delete(session);
+    if (session.reseal()) this.#sealed.set(session, now);
   }
 
   /** Closes every socket behind what is queued for it; resolves when all clients have closed theirs too. */
@@ -149,6 +276,7 @@ export class Hub {
   /** Stops looking after sessions. */
   dispose(): void {
     clearInterval(this.#timer);
+    clearTimeout(this.#sealTimer);
   }
 }
 

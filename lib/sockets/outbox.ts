@@ -1,6 +1,7 @@
 /** What waits to be read by one client. */
 
 import { Buffer } from "node:buffer";
+import { Backlog, type BacklogSpace } from "./backlog.ts";
 
 /** A WebSocket, as far as an outbox needs it. */
 export type Sink = Pick<WebSocket, "send" | "bufferedAmount">;
@@ -33,6 +34,12 @@ export class Outbox {
   /** Of a client for which something waited when it was last looked at: most have none. */
   #watch?: Watch;
   #open = true;
+  /** Whether the socket is there. */
+  #attached = true;
+  /** Messages that were sent, as long as there is no backlog to count them. */
+  #sent = 0;
+  #backlog?: Backlog | undefined;
+  #held?: string[] | undefined;
 
   /**
    * @param maxBytes as soon as more bytes than that wait, nothing more is sent
@@ -45,22 +52,73 @@ export class Outbox {
     this.#owner = owner;
   }
 
+  /** What can be sent once more; see `keep`. */
+  get backlog(): Backlog | undefined {
+    return this.#backlog;
+  }
+
   /** Queues a text frame. Does nothing once the outbox is closed. */
   send(text: string): void {
     if (!this.#open) return;
+    if (this.#held !== undefined) {
+      this.#held.push(text);
+      return;
+    }
+    if (this.#backlog === undefined) this.#sent++;
+    else this.#backlog.push(text);
+    if (this.#attached) this.#put(text);
+    else if (this.#backlog!.stopped) this.#overflow();
+  }
+
+  /** Queues a text frame that has no number: see the protocol's section on resuming. */
+  sendUnnumbered(text: string): void {
+    if (this.#open) this.#put(text);
+  }
+
+  #put(text: string): void {
     const atMost = text.length * MAX_BYTES_PER_UNIT;
     this.#upperBound += atMost;
     if (this.#upperBound > this.#maxBytes) {
       const waiting = this.#sink.bufferedAmount;
-      if (waiting > this.#maxBytes) {
-        this.#open = false;
-        queueMicrotask(() => this.#owner.onOverflow());
-        return;
-      }
+      if (waiting > this.#maxBytes) return this.#overflow();
       this.#upperBound = waiting + atMost;
     }
     if (this.#watch !== undefined) this.#watch.waiting += Buffer.byteLength(text);
     this.#sink.send(text);
+  }
+
+  #overflow(): void {
+    this.#open = false;
+    queueMicrotask(() => this.#owner.onOverflow());
+  }
+
+  /** From now on what is sent is kept until the client says that it has seen it. */
+  keep(most: number, space: BacklogSpace): void {
+    this.#backlog ??= new Backlog(this.#sent, most, space);
+  }
+
+  /** The next message is the one behind this number. What was kept is forgotten. */
+  countFrom(sent: number): void {
+    this.#backlog?.clear();
+    this.#backlog = undefined;
+    this.#sent = sent;
+  }
+
+  /** What is sent waits, unnumbered, until `release`. */
+  hold(): void {
+    this.#held = [];
+  }
+
+  release(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const text of held) this.send(text);
+  }
+
+  /** The socket is gone: what is sent is only kept. More than can be kept is an overflow. */
+  detach(): void {
+    this.#attached = false;
+    this.#watch = undefined;
   }
 
   /**
@@ -78,8 +136,10 @@ export class Outbox {
     return this.#watch === undefined ? 0 : now - this.#watch.since;
   }
 
-  /** From now on nothing more is queued; what waits still goes out. */
+  /** From now on nothing more is queued or kept; what waits still goes out. */
   close(): void {
     this.#open = false;
+    this.#backlog?.clear();
+    this.#backlog = undefined;
   }
 }

@@ -3,13 +3,16 @@
 import { createHash } from "node:crypto";
 import { CloseCode, type GoneReason } from "../protocol/codes.ts";
 import type { IceServers } from "../protocol/ice_servers.ts";
-import type { Account } from "../limits/accounts.ts";
 import { CallBudget, type OverLimit } from "../limits/call_budget.ts";
 import { JoinBudget, payJoin } from "../limits/join_budget.ts";
+import type { Account, Sleeper } from "../limits/accounts.ts";
 import type { SharedBudgets, SocketLimits } from "../limits/limits.ts";
 import { TokenBucket } from "../limits/token_bucket.ts";
 import type { Log } from "../runtime/log.ts";
 import { Outbox, type OutboxOwner } from "./outbox.ts";
+import { Passes } from "./passes.ts";
+import { randomId, type ResumeLimits, type Resumption } from "./resumption.ts";
+import type { Sealed, SealedMember } from "./seal.ts";
 import {
   type ClientCall,
   decode,
@@ -20,6 +23,9 @@ import {
   encodeIdent,
   encodeJoined,
   encodeLeft,
+  encodeRenewed,
+  encodeResume,
+  encodeResumed,
   encodeSignal,
   encodeStun,
   encodeWelcome,
@@ -30,15 +36,18 @@ import {
   type Version,
   type Welcome,
 } from "../protocol/codec.ts";
+import { addressText } from "../protocol/address.ts";
 import { freshIdent } from "../protocol/ident.ts";
 import { cut, dropIdleTimeout, setIdleTimeout } from "../runtime/internals.ts";
-import type { RoomEvents, RoomStore } from "../rooms/store.ts";
+import type { JoinClaim, RoomEvents, RoomStore } from "../rooms/store.ts";
 import type { Tally } from "../runtime/tally.ts";
+import { admit, type Pass, type Ticket, TokenFault } from "../tokens/claims.ts";
+import type { Tokens } from "../tokens/tokens.ts";
 
 /** What all sessions of a server share. */
 export interface SessionContext {
   readonly rooms: RoomStore<Session>;
-  readonly limits: SocketLimits;
+  readonly limits: SocketLimits & ResumeLimits;
   readonly shared: SharedBudgets;
   /** What `welcome` tells, but for the ICE servers. */
   readonly welcome: Omit<Welcome, keyof IceServers>;
@@ -51,12 +60,24 @@ export interface SessionContext {
   readonly onRefused: (client: Client, refusal: Refusal) => void;
   /** Milliseconds; only differences matter. */
   readonly now: () => number;
-  /** ICE servers for a client, with fresh credentials; `ident` tells them from others'. */
-  readonly ice: (client: Client, ident: string) => IceServers;
+  /** ICE servers for a client; with TURN and fresh credentials for `ident`, where one is given. */
+  readonly ice: (client: Client, ident: string | undefined) => IceServers;
   /** Whether a client may have such credentials once more, by the call `ice`. */
   readonly takeIce: (client: Client) => boolean;
+  /** Where sessions can be resumed. */
+  readonly resumption?: Resumption<Session> | undefined;
+  /** Where tokens are asked for. */
+  readonly tokens?: Tokens | undefined;
   /** Told of a session that is to be asked by `restIfSilent` from now on, until it says no. */
   readonly onBusy: (session: Session) => void;
+  /** Told of a session that is to be asked by `lookAtPasses` from now on, until it says no. */
+  readonly onPass: (session: Session) => void;
+  /** Told of a session that holds something else than its client has a seal of. */
+  readonly onStale: (session: Session) => void;
+  /** The client of a session is gone: `giveWay` is to be called when it has been away for too long. */
+  readonly onAsleep: (session: Session, client: Client) => void;
+  /** Lets a sleeping session among these give way. False where none is. */
+  readonly makeRoom: (sessions: Iterable<Session>) => boolean;
   /** Called once for each session, when its socket is closed for good. */
   readonly onClosed: (session: Session, client: Client) => void;
 }
@@ -69,6 +90,23 @@ export interface Client {
   readonly account: Account;
   /** The host at which it finds STUN, without a port, if that is known; see `Visit.host`. */
   readonly host?: string;
+  /** That came with the handshake, for all joins that bring none. Not checked. */
+  readonly token?: string | undefined;
+}
+
+/** Calls that may wait for one whose answer takes its time, and their length in bytes or UTF-16 units. */
+const MAX_WAITING = { calls: 1000, size: 65_536 };
+
+interface Waiting {
+  size: number;
+  readonly calls: (string | ArrayBuffer)[];
+}
+
+/** A cold resume: see `Session.#resumeCold`. */
+interface ColdResume {
+  /** Joins whose outcome is not known yet. */
+  left: number;
+  readonly addresses: string[];
 }
 
 /**
@@ -89,19 +127,32 @@ const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
  * Handles the events of one server-side WebSocket. It listens with itself as the listener object, which spares a
  * closure per event and socket.
  */
-export class Session implements EventListenerObject, OutboxOwner {
+export class Session implements EventListenerObject, OutboxOwner, Sleeper {
   readonly #client: Client;
   readonly #context: SessionContext;
   readonly #outbox: Outbox;
   /** Made when it is needed, like those below: many sockets only wait. */
-  #calls?: CallBudget;
+  #calls?: CallBudget | undefined;
   /** Of a socket that has joined: others have nothing to signal. */
-  #memory?: SignalMemory;
+  #memory?: SignalMemory | undefined;
   /** Made when they are needed: most sockets join once or twice, and break no limits. */
-  #joins?: JoinBudget;
-  #strikes?: TokenBucket;
+  #joins?: JoinBudget | undefined;
+  #strikes?: TokenBucket | undefined;
+  /** Of a version 3 client, where sessions can be resumed. */
+  #id?: string;
+  /** Whether it is found by its id. */
+  #kept = false;
+  #cold?: ColdResume | undefined;
+  /** Of members by token. */
+  #passes?: Passes;
+  /** The token that was checked last. */
+  #checked?: { readonly token: string; readonly ticket: Ticket } | undefined;
+  /** Calls that wait for one whose answer takes its time. */
+  #waiting?: Waiting | undefined;
   /** Whether calls are taken: until the socket closes or is told to. */
   #open = true;
+  /** The socket is gone, and the client may come back on another. */
+  #asleep = false;
   #closed = false;
   #closing: ReturnType<typeof setTimeout> | undefined;
   /** Whether a message has come since `restIfSilent` was called, and whether that is called at all. */
@@ -127,6 +178,7 @@ export class Session implements EventListenerObject, OutboxOwner {
   }
 
   onOverflow(): void {
+    if (this.#asleep) return this.giveWay();
     this.#context.refusals.count("slow-reader");
     this.close(CloseCode.overloaded, "too slow a reader");
   }
@@ -136,17 +188,36 @@ export class Session implements EventListenerObject, OutboxOwner {
       case "message":
         return this.#onMessage((event as MessageEvent<string | ArrayBuffer>).data);
       case "open":
-        return this.#outbox.send(
-          encodeWelcome({ ...this.#context.welcome, ...this.#context.ice(this.#client, freshIdent()) }),
-        );
+        return this.#welcome();
       case "close":
         // An error event says no more: a close event follows it, but for a handshake that failed (see `connecting`).
-        return this.#onClosed(isTimeout(event as CloseEvent) ? "timeout" : "closed");
+        return this.#onClosed(event as CloseEvent);
     }
+  }
+
+  #welcome(): void {
+    const { welcome, ice, resumption, tokens } = this.#context;
+    this.#outbox.sendUnnumbered(encodeWelcome({
+      ...welcome,
+      ...ice(this.#client, tokens === undefined ? freshIdent() : undefined),
+      ...resumption && { resume: resumption.offer(this.#id = randomId(), []) },
+    }));
+  }
+
+  /** For the administrator; what concerns the member of that address. */
+  describe(address: string): { version: Version; client: string; asleep: boolean; until?: string } {
+    const until = this.#passes?.of(address)?.until;
+    return {
+      version: this.#client.version,
+      client: String(this.account.source),
+      asleep: this.#asleep,
+      ...until === undefined ? {} : { until: new Date(until).toISOString() },
+    };
   }
 
   /** Closes the socket behind what is queued. Its addresses are free at once, and it is not listened to any more. */
   close(code: number, reason: string, gone: GoneReason = "closed"): void {
+    if (this.#asleep) return this.#end(gone);
     if (!this.#open) return;
     this.#depart(gone);
     const { socket } = this.#client;
@@ -183,17 +254,36 @@ export class Session implements EventListenerObject, OutboxOwner {
       if (time - this.#endedAt >= closeTimeout * 1000) this.giveUp("timeout");
       return;
     }
-    if (this.#client.socket.readyState > WebSocket.OPEN) this.#depart("timeout");
+    if (this.#asleep) return;
+    if (this.#client.socket.readyState > WebSocket.OPEN) this.#lose();
     // In the time in which a ping would have had to be answered nothing of what waits has gone out.
     else if (this.#outbox.stalledFor(time) >= 2 * keepaliveSeconds * 1000) {
-      this.close(CloseCode.overloaded, "nothing is read", "timeout");
+      this.#lose() || this.close(CloseCode.overloaded, "nothing is read", "timeout");
     }
+  }
+
+  /** Its client can't be reached any more. True where it may come back; else its addresses are free. */
+  #lose(): boolean {
+    const asleep = this.#fallAsleep();
+    if (asleep) cut(this.#client.socket);
+    else if (this.#client.socket.readyState > WebSocket.OPEN) this.#depart("timeout");
+    return asleep;
   }
 
   /** Ends it here and now; the connection as well, where the runtime allows that. */
   giveUp(reason: GoneReason): void {
     cut(this.#client.socket);
-    this.#onClosed(reason);
+    this.#end(reason);
+  }
+
+  /** The client has not come back in time, or others need its place. */
+  giveWay(): void {
+    this.#end("timeout");
+  }
+
+  /** Whether the client is away, and may come back. */
+  get asleep(): boolean {
+    return this.#asleep;
   }
 
   /** The process has stood still: that is not to count as the client's silence. */
@@ -235,29 +325,48 @@ export class Session implements EventListenerObject, OutboxOwner {
       const { shared, now } = session.#context;
       payJoin(shared.joins, session.account.source, others, now());
       session.#context.log.debug("{address} joined", { address: own.text });
-      session.#memory ??= new SignalMemory();
-      session.#outbox.send(encodeJoined(own.quoted));
+      session.#onJoined(own.text);
+      if (session.#cold !== undefined) session.#onColdOutcome(own.text);
+      else session.#outbox.send(encodeJoined(own.quoted));
     },
-    introduced(session, own, other, initiator) {
-      session.#outbox.send(encodeStun(own.quoted, other.quoted, initiator));
+    introduced(session, own, other, initiator, info) {
+      session.#outbox.send(
+        encodeStun(own.quoted, other.quoted, initiator, session.#client.version === 3 ? info : undefined),
+      );
     },
     signalled(session, own, other, tail) {
       session.#outbox.send(encodeSignal(own.opening, other.quoted, tail));
     },
     left(session, own) {
       session.#context.log.debug("{address} left", { address: own.text });
+      session.#onLeft(own.text);
       session.#outbox.send(encodeLeft(own.quoted));
     },
-    replaced(session, own, held) {
-      session.#context.log.debug("{address} was taken over", { address: own.text });
-      session.#outbox.send(encodeGone(own.quoted, own.quoted, "replaced"));
+    ended(session, own, reason, held) {
+      session.#context.log.debug("{address} has {reason}", { address: own.text, reason });
+      session.#onLeft(own.text);
+      if (session.#client.version === 3) session.#outbox.send(encodeGone(own.quoted, own.quoted, reason));
+      if (held > 0) return;
       // When the caller's stack is done: a store is not to be called back from within its own events.
-      if (held === 0) queueMicrotask(() => session.close(CloseCode.replaced, "taken over with the same key"));
+      if (reason === "replaced") {
+        queueMicrotask(() => session.close(CloseCode.replaced, "taken over with the same key"));
+      } else if (reason === "removed") {
+        queueMicrotask(() => session.close(CloseCode.removed, "removed by the administrator"));
+      } else if (session.#asleep) queueMicrotask(() => session.giveWay());
     },
     gone(session, own, other, reason) {
       if (session.#client.version === 3) session.#outbox.send(encodeGone(own.quoted, other.quoted, reason));
     },
+    crowded(session, what, members) {
+      return what === "room"
+        ? session.#context.makeRoom(members)
+        : session.account.full(what) !== undefined && session.account.makeRoom(what);
+    },
     refused(session, code, call, about) {
+      if (call === "join") {
+        session.#passes?.forget(addressText(about[1]!, about[0]!));
+        if (session.#cold !== undefined) return session.#onColdOutcome();
+      }
       session.#refuse({ code, call, about });
     },
   };
@@ -265,11 +374,17 @@ export class Session implements EventListenerObject, OutboxOwner {
   #onMessage(data: string | ArrayBuffer): void {
     if (!this.#open) return;
     if (!this.#heard) this.#wake();
+    if (this.#waiting !== undefined) this.#wait(data);
+    else this.#take(data);
+  }
+
+  #take(data: string | ArrayBuffer): void {
     const { limits, shared, now } = this.#context;
     if (isLarger(data, limits.maxMessageBytes)) {
       this.#refuse({ code: "too-large", about: [] });
       return this.close(CloseCode.tooLarge, `messages may have ${limits.maxMessageBytes} bytes`);
     }
+    const isFirst = this.#calls === undefined;
     this.#calls ??= new CallBudget(limits, now());
     const over = this.#calls.take(limits, shared.calls, this.account.source, now);
     // Before anything is spent on it, and so without a word of what it was where that would be long to find out.
@@ -281,8 +396,33 @@ export class Session implements EventListenerObject, OutboxOwner {
 
     const call = decode(text, this.#client.version, this.#memory);
     const limit = over ?? (call.call === "join" ? this.#takeJoin() : undefined);
-    if (limit === undefined) this.#carryOut(call);
-    else this.#refuseOver(limit, describe(call));
+    if (limit !== undefined) this.#refuseOver(limit, describe(call));
+    else if (call.call === "resume") this.#resume(call.id, call.count, isFirst);
+    else this.#carryOut(call);
+  }
+
+  /** Keeps a call for later. */
+  #wait(data: string | ArrayBuffer): void {
+    const waiting = this.#waiting!;
+    waiting.size += typeof data === "string" ? data.length : data.byteLength;
+    if (waiting.calls.length < MAX_WAITING.calls && waiting.size <= MAX_WAITING.size) {
+      waiting.calls.push(data);
+    } else this.close(CloseCode.overloaded, "too many calls wait for the answer to one");
+  }
+
+  /** The calls that come behind this one wait until it is done: a socket's calls are answered in order. */
+  async #whenDone<T>(work: Promise<T>, then: (outcome: T) => void): Promise<void> {
+    const waiting: Waiting = this.#waiting = { size: 0, calls: [] };
+    const outcome = await work;
+    this.#waiting = undefined;
+    if (!this.#open) return;
+    then(outcome);
+    for (const [at, data] of waiting.calls.entries()) {
+      if (!this.#open) return;
+      // One of them has to wait as well.
+      if (this.#waiting !== undefined) return waiting.calls.slice(at).forEach((data) => this.#wait(data));
+      this.#take(data);
+    }
   }
 
   #takeJoin(): OverLimit | undefined {
@@ -295,18 +435,26 @@ export class Session implements EventListenerObject, OutboxOwner {
     const { rooms } = this.#context;
     switch (call.call) {
       case "signal":
+        if (this.#passes?.mayOnlyWatch(call.from)) {
+          const text = "The token of this member lets it watch, not signal.";
+          return this.#refuse({ code: "unauthorised", text, call: "signal", about: [call.from, call.to] });
+        }
         return rooms.signal(this, call.from, call.to, call.tail);
       case "ident":
         return this.#outbox.send(encodeIdent(freshIdent()));
       case "join":
-        return rooms.join(this, call.ident, call.room, call.key === undefined ? undefined : sha256(call.key));
+        return this.#join(call.ident, call.room, call.key, call.token);
       case "leave":
         return rooms.leave(this, call.address);
       case "ping":
         return this.#outbox.send(PONG);
+      case "renew":
+        return this.#renew(call.address, call.token);
+      case "seen":
+        return this.#onSeen(call.count);
       case "ice":
         return this.#context.takeIce(this.#client)
-          ? this.#outbox.send(encodeIce(this.#context.ice(this.#client, freshIdent())))
+          ? this.#outbox.send(encodeIce(this.#context.ice(this.#client, this.#turnIdent())))
           : this.#refuse({ code: "rate-limited", call: "ice", about: [] });
       case "report":
         return this.#takeReport(call.own, call.other, call.link);
@@ -332,10 +480,17 @@ export class Session implements EventListenerObject, OutboxOwner {
     if (this.#client.version === 3) this.#outbox.send(encodeError(refusal));
   }
 
-  #onClosed(reason: GoneReason): void {
+  #onClosed(event: CloseEvent): void {
+    // Else the client has said goodbye, or was told to go.
+    if (this.#asleep || !event.wasClean && this.#fallAsleep()) return;
+    this.#end(isTimeout(event) ? "timeout" : "closed");
+  }
+
+  #end(reason: GoneReason): void {
     // The runtime dispatches a second close event where a ping was not answered.
     if (this.#closed) return;
     this.#closed = true;
+    this.#asleep = false;
     clearTimeout(this.#closing);
     dropIdleTimeout(this.#client.socket);
     this.#depart(reason);
@@ -356,13 +511,239 @@ export class Session implements EventListenerObject, OutboxOwner {
   }
 
   #depart(reason: GoneReason): void {
-    if (!this.#open) return;
+    if (this.#endedAt !== undefined) return;
     this.#open = false;
     this.#endedAt = this.#context.now();
     this.#outbox.close();
+    if (this.#kept) this.#context.resumption!.forget(this.#id!);
     this.#context.rooms.remove(this, reason);
   }
+
+  /** Keeps what it holds for a client that is gone and may come back. False where it has nothing to come back to. */
+  #fallAsleep(): boolean {
+    if (!this.#open || !this.#kept || this.#outbox.backlog!.stopped) return false;
+    if (this.#context.rooms.standings(this).length === 0) return false;
+    this.#open = false;
+    this.#asleep = true;
+    this.#outbox.detach();
+    dropIdleTimeout(this.#client.socket);
+    // What there may be many of is as small as can be.
+    this.#calls =
+      this.#joins =
+      this.#strikes =
+      this.#memory =
+      this.#waiting =
+      this.#checked =
+        undefined;
+    this.#context.onAsleep(this, this.#client);
+    return true;
+  }
+
+  #onJoined(address: string): void {
+    this.#memory ??= new SignalMemory();
+    if (this.#passes?.confirm(address)) this.#context.onPass(this);
+    const { resumption } = this.#context;
+    if (resumption === undefined || this.#id === undefined) return;
+    if (!this.#kept) {
+      this.#kept = true;
+      this.#outbox.keep(resumption.bytes, resumption.space);
+      resumption.keep(this.#id, this);
+    }
+    if (resumption.seals) this.#context.onStale(this);
+  }
+
+  #onLeft(address: string): void {
+    this.#passes?.forget(address);
+    if (this.#kept && this.#context.resumption!.seals) this.#context.onStale(this);
+  }
+
+  /**
+   * Tells the client a seal of what it holds now; to be called when that has changed, and a while before the last one
+   * loses its force. False where it needs none any more.
+   */
+  reseal(): boolean {
+    if (!this.#open || !this.#kept) return false;
+    const members = this.#sealed();
+    this.#outbox.send(encodeResume(this.#context.resumption!.offer(this.#id!, members)));
+    return members.length > 0;
+  }
+
+  #sealed(): SealedMember[] {
+    return this.#context.rooms.standings(this).map(({ text, proof, since }) => ({
+      address: text,
+      proof,
+      since,
+      pass: this.#passes?.of(text),
+    }));
+  }
+
+  #onSeen(count: number): void {
+    const { backlog } = this.#outbox;
+    // Without a word where nothing is kept, or not yet.
+    if (backlog === undefined) return;
+    const unseen = backlog.unseen;
+    if (!backlog.seen(count)) return this.#refuse({ code: "bad-arguments", call: "seen", about: [] });
+    // Who is sent much has to say so often: that is not counted.
+    if (unseen - backlog.unseen >= MESSAGES_PER_SEEN) this.#calls?.giveBack();
+  }
+
+  #resume(id: string, count: number, isFirst: boolean): void {
+    const { resumption, rooms } = this.#context;
+    const found = isFirst ? resumption?.find(id) : undefined;
+    if (found === undefined) return this.#refuse({ code: "cannot-resume", call: "resume", about: [] });
+    if ("sealed" in found) return this.#resumeCold(found.sealed, count);
+    const former = found.session;
+    const missed = former.#outbox.backlog?.after(count);
+    if (former === this || missed === undefined || !rooms.handOver(former, this)) {
+      // It can't be resumed a second time, and nobody is to wait for it.
+      former.close(CloseCode.replaced, "could not be resumed", "timeout");
+      return this.#refuse({ code: "cannot-resume", call: "resume", about: [] });
+    }
+    this.#context.log.debug("a session of {client} was resumed, {missed} messages behind", {
+      client: String(this.account.source),
+      missed: missed.length,
+    });
+    if (former.#passes !== undefined) {
+      this.#passes = former.#passes;
+      this.#context.onPass(this);
+    }
+    former.close(CloseCode.replaced, "resumed on another socket");
+    this.#memory ??= new SignalMemory();
+    this.#outbox.countFrom(count);
+    this.#kept = true;
+    this.#outbox.keep(resumption!.bytes, resumption!.space);
+    resumption!.keep(this.#id!, this);
+    this.#tellResumed(rooms.standings(this).map(({ text }) => text), false);
+    for (const text of missed) this.#outbox.send(text);
+  }
+
+  /**
+   * Joins again what the client held in a former life of the server, or on another node. The outcomes come as events;
+   * when all are there the client is told, and then all that has come to be meanwhile.
+   */
+  #resumeCold({ members }: Sealed, count: number): void {
+    const now = Date.now();
+    const due = members.filter(({ pass }) => pass === undefined || pass.until > now);
+    this.#outbox.countFrom(count);
+    this.#outbox.hold();
+    this.#cold = { left: due.length + 1, addresses: [] };
+    for (const { address, proof, since, pass } of due) {
+      const colon = address.lastIndexOf(":");
+      if (this.#takeJoin() !== undefined) {
+        this.#onColdOutcome();
+        continue;
+      }
+      if (pass !== undefined) this.#expect(address, pass);
+      this.#context.rooms.join(this, address.slice(colon + 1), address.slice(0, colon), {
+        proof,
+        since,
+        info: pass?.info,
+      });
+    }
+    this.#onColdOutcome();
+  }
+
+  /** @param address that was joined, if one was */
+  #onColdOutcome(address?: string): void {
+    const cold = this.#cold!;
+    if (address !== undefined) cold.addresses.push(address);
+    if (--cold.left > 0) return;
+    this.#cold = undefined;
+    if (cold.addresses.length > 0) this.#tellResumed(cold.addresses, true);
+    else this.#refuse({ code: "cannot-resume", call: "resume", about: [] });
+    this.#outbox.release();
+  }
+
+  #tellResumed(addresses: readonly string[], cold: boolean): void {
+    const offer = this.#context.resumption!.offer(this.#id!, this.#sealed());
+    this.#outbox.sendUnnumbered(encodeResumed(addresses, offer, cold));
+  }
+
+  #join(ident: string, room: string, key: string | undefined, own: string | undefined): void {
+    const { tokens, rooms } = this.#context;
+    const proof = key === undefined ? undefined : sha256(key);
+    if (tokens === undefined || own === undefined && tokens.isOpen(room)) {
+      return rooms.join(this, ident, room, { proof });
+    }
+    this.#withPass(own ?? this.#client.token, room, ident, ["join", ident, room], (pass) => {
+      this.#expect(addressText(room, ident), pass);
+      const claim: JoinClaim = { proof, info: pass.info };
+      rooms.join(this, ident, room, claim);
+    });
+  }
+
+  #renew(address: string, token: string): void {
+    const { tokens, rooms } = this.#context;
+    if (!rooms.holds(this, address)) {
+      return this.#refuse({ code: "not-a-member", call: "renew", about: [address] });
+    }
+    const renewed = (pass: Pass | undefined) => {
+      // It may have ended while the token was looked at.
+      if (!rooms.holds(this, address)) {
+        return this.#refuse({ code: "not-a-member", call: "renew", about: [address] });
+      }
+      if (pass !== undefined) {
+        this.#expect(address, pass);
+        this.#onJoined(address);
+      }
+      const seconds = Math.floor(((pass?.until ?? 0) - Date.now()) / 1000);
+      this.#outbox.send(encodeRenewed(JSON.stringify(address), seconds));
+    };
+    if (tokens === undefined) {
+      const text = "No tokens are asked for here.";
+      return this.#refuse({ code: "unauthorised", text, call: "renew", about: [address] });
+    }
+    const colon = address.lastIndexOf(":");
+    const [room, ident] = [address.slice(0, colon), address.slice(colon + 1)];
+    this.#withPass(token, room, ident, ["renew", address], renewed);
+  }
+
+  /** Goes on with what the token lets its bearer do in the room; or refuses the call. */
+  #withPass(
+    token: string | undefined,
+    room: string,
+    ident: string,
+    [call, ...about]: [string, ...string[]],
+    then: (pass: Pass) => void,
+  ): void {
+    if (token === undefined) return this.#refuse({ code: "unauthorised", call, about });
+    const proceed = (ticket: Ticket | TokenFault) => {
+      if (!(ticket instanceof TokenFault)) this.#checked = { token, ticket };
+      const pass = ticket instanceof TokenFault ? ticket : admit(ticket, room, ident, Date.now());
+      if (!(pass instanceof TokenFault)) return then(pass);
+      this.#refuse({ code: pass.code, text: pass.sentence, call, about });
+    };
+    if (this.#checked?.token === token) return proceed(this.#checked.ticket);
+    this.#whenDone(this.#context.tokens!.check(token, this.account.source), proceed);
+  }
+
+  #expect(address: string, pass: Pass): void {
+    (this.#passes ??= new Passes()).expect(address, pass);
+  }
+
+  /** To be called every second for those that have any: returns whether it still has. `now`: since 1970. */
+  lookAtPasses(now: number): boolean {
+    if (this.#passes === undefined || this.#closed) return false;
+    this.#passes.look(now, {
+      tell: (text) => this.#outbox.send(text),
+      end: (address) => this.#context.rooms.end(address, "expired"),
+    });
+    return this.#passes.size > 0;
+  }
+
+  /** Whose name TURN credentials carry; nobody's, where they are for members by token only and this is none. */
+  #turnIdent(): string | undefined {
+    const { tokens, rooms } = this.#context;
+    const [member] = rooms.standings(this).filter(({ text }) =>
+      tokens === undefined || this.#passes?.of(text)?.ice
+    );
+    if (member !== undefined) return member.text.slice(member.text.lastIndexOf(":") + 1);
+    return tokens === undefined ? freshIdent() : undefined;
+  }
 }
+
+/** As many messages a client takes in before it says so. */
+const MESSAGES_PER_SEEN = 32;
 
 /** The runtime says so of a peer that did not answer a ping, and of nothing else. */
 function isTimeout(event: CloseEvent): boolean {
@@ -399,6 +780,7 @@ function describe(call: ClientCall): Pick<Refusal, "call" | "about"> {
     case "signal":
       return { call: call.call, about: [call.from, call.to] };
     case "leave":
+    case "renew":
       return { call: call.call, about: [call.address] };
     case "report":
       return { call: call.call, about: [call.own, call.other] };

@@ -7,7 +7,12 @@ const script = assetRow("text/javascript; charset=utf-8", SCRIPT);
 
 function ask(headers: HeadersInit = {}, row = script): Response {
   const request = new Request("http://signal.example.org/client.js", { headers });
-  return row.answer({ request, url: new URL(request.url), client: Source.of("192.0.2.1"), proxies: 0 });
+  return row.answer({
+    request,
+    url: new URL(request.url),
+    client: Source.of("192.0.2.1"),
+    proxies: 0,
+  }) as Response;
 }
 
 async function unzipped(response: Response): Promise<string> {

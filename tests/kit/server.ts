@@ -11,7 +11,7 @@ export interface TestServer extends Server, AsyncDisposable {
   /** `http://127.0.0.1:PORT` */
   readonly httpUrl: string;
   /** Resolves once `/healthz` would show these counts; rejects after five seconds with those that it shows. */
-  counts(wanted: { sockets?: number; rooms?: number; addresses?: number }): Promise<void>;
+  counts(wanted: { sockets?: number; sleeping?: number; rooms?: number; addresses?: number }): Promise<void>;
 }
 
 /** Limits are as in production, but for those of one client: all test clients share an address. */

@@ -42,7 +42,17 @@ Deno.test("every call is read", () => {
 
 Deno.test("a join may have options, of which unknown ones are passed over", () => {
   const join = (options: unknown) => decode(JSON.stringify(["join", "i", "r", options]), 3);
-  for (const none of [{}, { token: "x" }, { unknown: [1] }]) {
+  assertEquals(join({ token: "x", key: "k".repeat(22) }), {
+    call: "join",
+    ident: "i",
+    room: "r",
+    key: "k".repeat(22),
+    token: "x",
+  });
+  for (const token of [1, null, ["x"]]) {
+    assertEquals(join({ token }), refused("bad-arguments", "join", "i", "r"), String(token));
+  }
+  for (const none of [{}, { unknown: [1] }]) {
     assertEquals(join(none), { call: "join", ident: "i", room: "r" });
   }
   for (const key of ["k".repeat(22), "~ ".repeat(64)]) {

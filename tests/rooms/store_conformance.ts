@@ -12,6 +12,8 @@ type Line = string;
 /** A store under test, and the lines of all events since the last look. */
 interface Bench {
   readonly store: RoomStore<string>;
+  /** Peers that give way where a newcomer finds no place. */
+  readonly asleep: Set<string>;
   /** What the client of a peer holds, as `2 rooms, 3 addresses`. */
   held(peer: string): string;
   events(): Promise<Line[]>;
@@ -39,16 +41,27 @@ export function testStore(
 ): void {
   function bench(limits: RoomLimits = LIMITS): Bench {
     let lines: Line[] = [];
+    const asleep = new Set<string>();
     const accounts = new Accounts({ client: CLIENT_LIMITS, site: CLIENT_LIMITS, network: CLIENT_LIMITS });
     const accountOf = (peer: string) => accounts.of(Source.of(`10.0.0.${peer.charCodeAt(0)}`));
-    const store = make(
+    const store: RoomStore<string> = make(
       {
         joined: (peer, own) => lines.push(`${peer} joined ${own.text}`),
-        introduced: (peer, own, other, initiator) =>
-          lines.push(`${peer} introduced ${own.text} ${other.text}${initiator ? " initiator" : ""}`),
+        introduced: (peer, own, other, initiator, info = "") =>
+          lines.push(`${peer} introduced ${own.text} ${other.text}${initiator ? " initiator" : ""}${info}`),
         signalled: (peer, own, other, tail) =>
           lines.push(`${peer} signalled ${own.text} ${other.text} ${tail}`),
-        replaced: (peer, own, held) => lines.push(`${peer} replaced ${own.text} ${held}`),
+        ended: (peer, own, reason, held) => lines.push(`${peer} ${reason} ${own.text} ${held}`),
+        crowded(peer, what, members) {
+          const sleeper = what === "room"
+            ? [...members].find((member) => asleep.has(member))
+            : [...asleep].find((other) => other[0] === peer[0]);
+          if (sleeper === undefined) return false;
+          asleep.delete(sleeper);
+          lines.push(`${sleeper} gave way`);
+          store.remove(sleeper, "timeout");
+          return true;
+        },
         left: (peer, own) => lines.push(`${peer} left ${own.text}`),
         gone: (peer, own, other, reason) => lines.push(`${peer} gone ${own.text} ${other.text} ${reason}`),
         refused: (peer, code, call, about) =>
@@ -59,6 +72,7 @@ export function testStore(
     );
     return {
       store,
+      asleep,
       held: (peer) =>
         `${accountOf(peer).count("rooms")} rooms, ${accountOf(peer).count("addresses")} addresses`,
       async events() {
@@ -177,23 +191,141 @@ export function testStore(
     assertEquals(store.counts(), { rooms: 0, addresses: 0 });
   });
 
+  Deno.test(`${name}: what one peer held another holds, without a word, and its client pays for it`, async () => {
+    const { store, events, held } = bench();
+    store.join("a", "x", "r");
+    store.join("b", "y", "r");
+    store.join("a", "x", "s");
+    await events();
+    assertEquals([store.handOver("a", "c"), store.handOver("nobody", "c")], [true, true]);
+    assertEquals(await events(), []);
+    assertEquals(
+      [held("a"), held("c"), held("b")],
+      ["0 rooms, 0 addresses", "2 rooms, 2 addresses", "0 rooms, 1 addresses"],
+    );
+    assertEquals(store.standings("c").map(({ text }) => text), ["r:x", "s:x"]);
+    assertEquals([store.holds("a", "r:x"), store.holds("c", "r:x")], [false, true]);
+    store.signal("b", "r:y", "r:x", ",1]");
+    store.signal("a", "r:x", "r:y", ",2]");
+    store.remove("a", "closed");
+    assertEquals(await events(), ["c signalled r:x r:y ,1]", "a refused not-a-member signal r:x r:y"]);
+    store.remove("c", "closed");
+    assertEquals(await events(), ["b gone r:y r:x closed"]);
+    assertEquals([held("c"), held("b")], ["0 rooms, 0 addresses", "1 rooms, 1 addresses"]);
+  });
+
+  Deno.test(`${name}: nothing is handed over to a client that holds as much as it may`, async () => {
+    const { store, events, held } = bench({ ...LIMITS, maxRoomPeers: 9, maxAddresses: 9 });
+    for (const ident of ["1", "2", "3", "4", "5", "6"]) store.join("b", ident, "r");
+    store.join("a", "x", "r");
+    await events();
+    assertEquals(store.handOver("a", "b"), false);
+    assertEquals([store.holds("a", "r:x"), held("a")], [true, "0 rooms, 1 addresses"]);
+  });
+
+  Deno.test(`${name}: an address is taken away from its holder`, async () => {
+    const { store, events } = bench();
+    store.join("a", "x", "r");
+    store.join("b", "y", "r");
+    store.join("a", "x", "s");
+    await events();
+    assertEquals([store.end("r:x", "expired"), store.end("r:x", "expired")], [true, false]);
+    store.end("s:x", "removed");
+    assertEquals(await events(), ["a expired r:x 1", "b gone r:y r:x expired", "a removed s:x 0"]);
+    assertEquals(store.standings("a"), []);
+    assertEquals(store.counts(), { rooms: 1, addresses: 1 });
+  });
+
+  Deno.test(`${name}: an older claim goes before whoever has only just joined, and a later one before it`, async () => {
+    const { store, events } = bench();
+    store.join("a", "x", "r");
+    store.join("b", "x", "r", { since: 1000 });
+    assertEquals(await events(), ["a joined r:x", "a replaced r:x 0", "b joined r:x"]);
+    store.join("c", "x", "r", { since: 1000 });
+    store.join("c", "x", "r", { since: 999 });
+    store.join("c", "x", "r");
+    assertEquals(await events(), Array(3).fill("c refused ident-taken join x r"));
+    store.join("c", "x", "r", { since: 1001 });
+    assertEquals(await events(), ["b replaced r:x 0", "c joined r:x"]);
+    assertEquals(store.standings("c")[0]!.since, 1001);
+  });
+
+  Deno.test(`${name}: what the server vouches for is told to both sides of an introduction`, async () => {
+    const { store, events } = bench();
+    store.join("a", "x", "r", { info: '{"a":1}' });
+    store.join("b", "y", "r", { info: '{"b":2}' });
+    assertEquals((await events()).slice(2), [
+      'a introduced r:x r:y{"b":2}',
+      'b introduced r:y r:x initiator{"a":1}',
+    ]);
+  });
+
+  Deno.test(`${name}: who is not there any more gives way to a newcomer`, async () => {
+    const { store, events, asleep } = bench();
+    for (const peer of ["a", "b", "c"]) store.join(peer, peer, "r");
+    store.join("d", "d", "r");
+    assertEquals((await events()).at(-1), "d refused room-full join d r");
+    asleep.add("b");
+    store.join("d", "d", "r");
+    assertEquals(await events(), [
+      "b gave way",
+      "a gone r:a r:b timeout",
+      "c gone r:c r:b timeout",
+      "d joined r:d",
+      "a introduced r:a r:d",
+      "d introduced r:d r:a initiator",
+      "c introduced r:c r:d",
+      "d introduced r:d r:c initiator",
+    ]);
+    store.join("e1", "1", "s");
+    for (const ident of ["1", "2", "3"]) store.join("e2", ident, "t");
+    store.join("e3", "2", "s");
+    store.join("e3", "3", "s");
+    await events();
+    asleep.add("e1");
+    store.join("e4", "x", "t");
+    assertEquals(await events(), [
+      "e1 gave way",
+      "e3 gone s:2 s:1 timeout",
+      "e3 gone s:3 s:1 timeout",
+      "e4 refused room-full join x t",
+    ]);
+  });
+
+  Deno.test(`${name}: rooms and their members are listed in pages, by name`, async () => {
+    const { store, events } = bench();
+    for (const room of ["b", "a", "c"]) store.join("a", "x", room);
+    store.join("b", "z", "a");
+    store.join("c", "y", "a");
+    await events();
+    assertEquals(await store.rooms("", 2), [{ room: "a", peers: 3 }, { room: "b", peers: 1 }]);
+    assertEquals(await store.rooms("b", 2), [{ room: "c", peers: 1 }]);
+    const members = async (after: string, limit: number) =>
+      (await store.members("a", after, limit)).map(({ ident, peer }) => `${ident} ${peer}`);
+    assertEquals(await members("", 2), ["x a", "y c"]);
+    assertEquals(await members("y", 2), ["z b"]);
+    assertEquals(await store.members("nowhere", "", 9), []);
+  });
+
   Deno.test(`${name}: with its holder's proof an address is taken over, in a full room too`, async () => {
     const { store, events } = bench();
     const [proof, other] = [1, 2].map((byte) => new Uint8Array(32).fill(byte));
-    store.join("a", "alice", "r", proof);
+    store.join("a", "alice", "r", { proof });
     store.join("a", "second", "s");
     store.join("b", "bob", "r");
-    store.join("c", "carol", "r", other);
+    store.join("c", "carol", "r", { proof: other });
     await events();
-    for (const wrong of [undefined, other, new Uint8Array(32)]) store.join("d", "alice", "r", wrong);
-    store.join("d", "bob", "r", proof);
-    store.join("a", "alice", "r", proof);
+    for (const wrong of [undefined, other, new Uint8Array(32)]) {
+      store.join("d", "alice", "r", { proof: wrong });
+    }
+    store.join("d", "bob", "r", { proof });
+    store.join("a", "alice", "r", { proof });
     assertEquals(await events(), [
       ...Array(3).fill("d refused ident-taken join alice r"),
       "d refused ident-taken join bob r",
       "a refused ident-taken join alice r",
     ]);
-    store.join("d", "alice", "r", new Uint8Array(proof!));
+    store.join("d", "alice", "r", { proof: new Uint8Array(proof!) });
     assertEquals(await events(), [
       "a replaced r:alice 1",
       "b gone r:bob r:alice replaced",
@@ -205,7 +337,7 @@ export function testStore(
       "d introduced r:alice r:carol initiator",
     ]);
     assertEquals([store.holds("a", "r:alice"), store.holds("d", "r:alice")], [false, true]);
-    store.join("e", "alice", "r", proof);
+    store.join("e", "alice", "r", { proof });
     assertEquals((await events())[0], "d replaced r:alice 0");
     store.remove("a", "closed");
     store.remove("d", "closed");
@@ -216,11 +348,11 @@ export function testStore(
   Deno.test(`${name}: alone in the last room there may be, a member is taken over all the same`, async () => {
     const { store, events } = bench();
     const proof = new Uint8Array(32);
-    store.join("a", "x", "r", proof);
+    store.join("a", "x", "r", { proof });
     store.join("a", "x", "s");
     store.join("a", "x", "t");
     await events();
-    store.join("b", "x", "r", proof);
+    store.join("b", "x", "r", { proof });
     assertEquals(await events(), ["a replaced r:x 2", "b joined r:x"]);
   });
 
@@ -324,8 +456,8 @@ export function testStore(
   Deno.test(`${name}: an address that is taken over counts for its new holder`, () => {
     const { store, held } = bench(WIDE);
     const proof = new Uint8Array(32);
-    store.join("a", "x", "r", proof);
-    store.join("b", "x", "r", proof);
+    store.join("a", "x", "r", { proof });
+    store.join("b", "x", "r", { proof });
     assertEquals([held("a"), held("b")], ["0 rooms, 0 addresses", "1 rooms, 1 addresses"]);
   });
 }

@@ -39,6 +39,10 @@ Deno.test("a peer in the midst of its handshake is not taken for dead", () => {
     ice: () => ({ iceServers: [] }),
     takeIce: () => true,
     onBusy() {},
+    onPass() {},
+    onStale() {},
+    onAsleep() {},
+    makeRoom: () => false,
     onClosed() {},
   });
   session.buryIfDead();

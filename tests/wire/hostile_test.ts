@@ -29,7 +29,16 @@ interface Scene {
 async function attack(attempt: (scene: Scene) => Promise<void>): Promise<void> {
   // All come from one address, and more often than a client may.
   const limits = ["--call-burst", "1000000", "--connect-burst", "1000000"];
-  await using server = await serverProcess(["--port", "0", "--stun-port", "off", ...limits]);
+  await using server = await serverProcess([
+    "--port",
+    "0",
+    "--stun-port",
+    "off",
+    // Each attacker is to find what the last one left: nothing.
+    "--resume",
+    "0",
+    ...limits,
+  ]);
   const port = await server.port;
   const url = `ws://127.0.0.1:${port}`;
   using alice = await TestClient.openV3(url);

@@ -212,7 +212,7 @@ interface Seen {
 async function play(
   { watchers: itineraries, lives }: { watchers: { turns: number; room: string }[][]; lives: Life[] },
 ): Promise<Seen> {
-  await using server = testServer({ drain: 0 });
+  await using server = testServer({ drain: 0, resume: 0 });
   using watchers = new DisposableStack();
   const members: Watcher[] = [];
   try {

@@ -1,6 +1,6 @@
 /** Version 3: what a client author is told. */
 
-import { assert, assertEquals } from "../kit/assert.ts";
+import { assert, assertEquals, assertMatch } from "../kit/assert.ts";
 import { TestClient } from "../kit/client.ts";
 import { type ErrorCode, ErrorText } from "../../lib/protocol/codes.ts";
 import { parse } from "../../lib/config/command_line.ts";
@@ -13,7 +13,10 @@ Deno.test("the first message is a welcome that tells all limits which bind the c
   const client = await TestClient.openV3(server.url);
   assertEquals(client.socket.protocol, "diva.signal.v3");
   const { config } = parse([]);
-  assertEquals(client.welcome, {
+  const { resume, ...welcome } = client.welcome as { resume: { id: string } };
+  assertEquals({ ...resume, id: "" }, { id: "", seconds: config.resume, bytes: config.resumeBytes });
+  assertMatch(resume.id, /^[\w-]{22}$/);
+  assertEquals(welcome, {
     version: 3,
     server: `signal/${VERSION}`,
     limits: {
@@ -171,6 +174,13 @@ Deno.test("each error code is told with the call's name and its ident, room or a
   );
   await refused(client, ["signal", "r:a", "full:o", "secret"], "no-such-peer", "signal", "r:a", "full:o");
   await refused(client, ["leave", "r:x"], "not-a-member", "leave", "r:x");
+  await refused(client, ["resume", "x", 0], "cannot-resume", "resume");
+  client.send(["seen", 1000]);
+  await client.expect(["error", "bad-arguments", ErrorText["bad-arguments"], "seen"]);
+  client.send(["renew", "r:a", "x"]);
+  const sentence = "No tokens are asked for here.";
+  await client.expect(["error", "unauthorised", sentence, "renew", "r:a"]);
+  told.add("unauthorised");
   await refused(client, "x".repeat(1001), "too-large");
   assertEquals((await client.closed).code, 1009);
 
