@@ -4,8 +4,9 @@
 
 import { parse, UsageError } from "./lib/config/command_line.ts";
 import { help } from "./lib/config/help.ts";
+import { isTokenCommand, tokenCommand } from "./lib/config/token_commands.ts";
 import { type Config, VARIABLES, VERSION } from "./lib/config/options.ts";
-import { explain, readSecrets } from "./lib/config/startup.ts";
+import { explain, FileError, readSecrets } from "./lib/config/startup.ts";
 import { askHealth } from "./lib/http/healthcheck.ts";
 import type { Health } from "./lib/http/site.ts";
 import { Listener } from "./lib/runtime/listener.ts";
@@ -124,7 +125,9 @@ async function healthcheck(config: Config): Promise<number> {
 async function main(): Promise<number> {
   let config: Config | undefined;
   try {
-    const command = parse(Deno.args, readableVariables(VARIABLES));
+    const variables = readableVariables(VARIABLES);
+    if (isTokenCommand(Deno.args)) return await tokenCommand(Deno.args, variables, console.log);
+    const command = parse(Deno.args, variables);
     config = command.config;
     if (command.name === "help") return console.log(help()), 0;
     if (command.name === "version") return console.log(VERSION), 0;
@@ -141,7 +144,9 @@ async function main(): Promise<number> {
     await server.drain();
     return 0;
   } catch (error) {
-    const message = error instanceof UsageError ? error.message : config && explain(error, config);
+    const message = error instanceof UsageError || error instanceof FileError
+      ? error.message
+      : config && explain(error, config);
     if (message === undefined) throw error;
     console.error(`signal: ${message}`);
     return error instanceof UsageError ? 2 : 1;

@@ -20,6 +20,7 @@ export function help(): string {
       about,
     });
   }
+  rows.push({ form: "token, keygen", about: "make and check tokens and their keys: signal token --help" });
   const left = Math.max(...rows.map(({ form }) => form.length)) + 4;
   const lines = rows.flatMap(({ heading, form, about }) => [
     ...heading ? ["", `${heading}:`] : [],

@@ -63,7 +63,11 @@ export function readSecrets(config: Config): Secrets {
 }
 
 /** The keys of tokens that stand in files. Throws a `FileError`. */
-export function readTokenKeys({ tokenSecretFile, tokenKeyFile, tokenJwks }: Config): TokenKey[] {
+export function readTokenKeys(
+  { tokenSecretFile, tokenKeyFile, tokenJwks }: Partial<
+    Pick<Config, "tokenSecretFile" | "tokenKeyFile" | "tokenJwks">
+  >,
+): TokenKey[] {
   const read = (flag: string, path: string | undefined, parse: (text: string) => TokenKey[]) => {
     if (path === undefined) return [];
     const text = readNamedFile(flag, path);

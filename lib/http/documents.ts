@@ -5,6 +5,7 @@ import client from "../client/README.md" with { type: "text" };
 import options from "../config/README.md" with { type: "text" };
 import ice from "../ice/README.md" with { type: "text" };
 import protocol from "../protocol/README.md" with { type: "text" };
+import tokens from "../tokens/README.md" with { type: "text" };
 import deployment from "../../.github/DEPLOYMENT.md" with { type: "text" };
 import security from "../../.github/SECURITY.md" with { type: "text" };
 import { type Imprint, textPage } from "./page.ts";
@@ -17,6 +18,7 @@ const DOCUMENTS = {
   protocol: ["lib/protocol/README.md", protocol],
   options: ["lib/config/README.md", options],
   ice: ["lib/ice/README.md", ice],
+  tokens: ["lib/tokens/README.md", tokens],
   deployment: [".github/DEPLOYMENT.md", deployment],
   security: [".github/SECURITY.md", security],
 } as const;
@@ -26,6 +28,7 @@ const TITLES: Record<keyof typeof DOCUMENTS, string> = {
   protocol: "The protocol, for clients in any language",
   options: "Options",
   ice: "STUN and TURN",
+  tokens: "Tokens: who may join",
   deployment: "Running a server",
   security: "Security: what is promised, and what is left",
 };

@@ -52,7 +52,8 @@ export class Tokens {
     if (!this.#failures.allows(source, now())) {
       return new TokenFault("Too many tokens of your network address were not good.", "rate-limited");
     }
-    const ticket = await this.#check(token);
+    const { keys, published } = this.#parts;
+    const ticket = await checkToken(token, { keys, published, audience: this.#options.tokenAudience });
     if (ticket instanceof TokenFault && ticket.code === "unauthorised") {
       this.#failures.charge(source, now(), 1);
     }
@@ -62,56 +63,68 @@ export class Tokens {
   close(): void {
     this.#parts.published?.close();
   }
+}
 
-  async #check(token: string): Promise<Ticket | TokenFault> {
-    if (token.length > MAX_TOKEN) {
-      return new TokenFault(`The token has more than ${MAX_TOKEN} characters.`);
+/** What a token is checked with. */
+export interface TokenCheck {
+  readonly keys: readonly TokenKey[];
+  readonly published?: PublishedKeys | undefined;
+  /** What has to stand in `aud`. */
+  readonly audience?: string | undefined;
+}
+
+/** Checks signature, time and audience. Never rejects. */
+export async function checkToken(token: string, given: TokenCheck): Promise<Ticket | TokenFault> {
+  if (token.length > MAX_TOKEN) {
+    return new TokenFault(`The token has more than ${MAX_TOKEN} characters.`);
+  }
+  let header;
+  try {
+    header = decodeProtectedHeader(token);
+  } catch {
+    return new TokenFault("The token is not a JWT.");
+  }
+  const { alg, kid } = header;
+  const { published, audience } = given;
+  let keys = keysFor(given, alg, kid);
+  if (keys.length === 0 && published !== undefined) {
+    await published.lookAgain();
+    keys = keysFor(given, alg, kid);
+    if (keys.length === 0 && published.keys.length === 0) {
+      return new TokenFault("The keys for tokens can't be fetched at the moment.", "unavailable");
     }
-    let header;
+  }
+  if (keys.length === 0) {
+    return new TokenFault("The token is signed with a key, or in a way, that is not taken here.");
+  }
+  let fault = new TokenFault("The token's signature is wrong.");
+  for (const { jwk, algorithm } of keys.slice(0, MAX_TRIES)) {
     try {
-      header = decodeProtectedHeader(token);
-    } catch {
-      return new TokenFault("The token is not a JWT.");
+      const { payload } = await jwtVerify(token, jwk, {
+        algorithms: algorithm === "EdDSA" ? ["EdDSA", "Ed25519"] : [algorithm],
+        requiredClaims: ["exp"],
+        ...audience === undefined ? {} : { audience },
+      });
+      return readClaims(payload);
+    } catch (error) {
+      if (error instanceof errors.JWSSignatureVerificationFailed) continue;
+      fault = explain(error);
     }
-    const { alg, kid } = header;
-    const { published } = this.#parts;
-    let keys = this.#keysFor(alg, kid);
-    if (keys.length === 0 && published !== undefined) {
-      await published.lookAgain();
-      keys = this.#keysFor(alg, kid);
-      if (keys.length === 0 && published.keys.length === 0) {
-        return new TokenFault("The keys for tokens can't be fetched at the moment.", "unavailable");
-      }
-    }
-    if (keys.length === 0) {
-      return new TokenFault("The token is signed with a key, or in a way, that is not taken here.");
-    }
-    let fault = new TokenFault("The token's signature is wrong.");
-    for (const { jwk, algorithm } of keys.slice(0, MAX_TRIES)) {
-      try {
-        const { payload } = await jwtVerify(token, jwk, {
-          algorithms: algorithm === "EdDSA" ? ["EdDSA", "Ed25519"] : [algorithm],
-          requiredClaims: ["exp"],
-          ...this.#options.tokenAudience === undefined ? {} : { audience: this.#options.tokenAudience },
-        });
-        return readClaims(payload);
-      } catch (error) {
-        if (error instanceof errors.JWSSignatureVerificationFailed) continue;
-        fault = explain(error);
-      }
-    }
-    return fault;
   }
+  return fault;
+}
 
-  /** The token may name its key; the algorithm that it names is only compared. */
-  #keysFor(alg: string | undefined, kid: string | undefined): readonly TokenKey[] {
-    const { keys, published } = this.#parts;
-    return [...keys, ...published?.keys ?? []].filter(({ algorithm, id }) =>
-      // "Ed25519" is the same by a newer name (RFC 9864).
-      (alg === algorithm || alg === "Ed25519" && algorithm === "EdDSA") &&
-      (kid === undefined || id === undefined || id === kid)
-    );
-  }
+/** A token may name its key; the algorithm that it names is only compared. */
+function keysFor(
+  { keys, published }: TokenCheck,
+  alg: string | undefined,
+  kid: string | undefined,
+): readonly TokenKey[] {
+  return [...keys, ...published?.keys ?? []].filter(({ algorithm, id }) =>
+    // "Ed25519" is the same by a newer name (RFC 9864).
+    (alg === algorithm || alg === "Ed25519" && algorithm === "EdDSA") &&
+    (kid === undefined || id === undefined || id === kid)
+  );
 }
 
 function explain(error: unknown): TokenFault {

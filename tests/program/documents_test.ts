@@ -2,8 +2,11 @@
 
 import { assert, assertEquals, assertLess } from "../kit/assert.ts";
 import { noChromium, openBrowser } from "../browser/chromium.ts";
-import { testWith } from "../kit/parts.ts";
+import { missingBinaries, testWith } from "../kit/parts.ts";
 import { testServer } from "../kit/server.ts";
+import { TokenFault } from "../../lib/tokens/claims.ts";
+import { secretKey } from "../../lib/tokens/keys.ts";
+import { checkToken } from "../../lib/tokens/tokens.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 
@@ -70,7 +73,7 @@ Deno.test("the pages of the documents lead to each other and to nothing that isn
       next.push(target.href);
     }
   }
-  for (const name of ["client", "protocol", "options", "ice", "deployment", "security"]) {
+  for (const name of ["client", "protocol", "options", "ice", "tokens", "deployment", "security"]) {
     assert(seen.has(`${server.httpUrl}/docs/${name}`), name);
   }
   assert(seen.has(`${server.httpUrl}/examples/chat.html`));
@@ -140,3 +143,52 @@ Deno.test("an application of simple-peer works with the low layer as the documen
     await Deno.remove(file);
   }
 });
+
+/** Runs what the documents say for minting a token with a program, and says whether it is good. */
+async function mintAsWritten(
+  command: string[],
+  language: string,
+  name: string,
+  install?: string[],
+): Promise<void> {
+  const text = await Deno.readTextFile(new URL("lib/tokens/README.md", ROOT));
+  const cwd = await Deno.makeTempDir();
+  const secret = "s".repeat(43);
+  const run = async ([program, ...args]: string[]) => {
+    const { code, stdout, stderr } = await new Deno.Command(program!, { args, cwd, stdin: "null" }).output();
+    assertEquals(code, 0, new TextDecoder().decode(stderr));
+    return new TextDecoder().decode(stdout);
+  };
+  try {
+    await Deno.writeTextFile(`${cwd}/token.secret`, secret + "\n");
+    await Deno.writeTextFile(`${cwd}/${name}`, block(text, language, "token.secret"));
+    if (install) await run(install);
+    const token = (await run([...command, name])).trim();
+    const ticket = await checkToken(token, { keys: [secretKey(secret)] });
+    assert(!(ticket instanceof TokenFault), JSON.stringify(ticket));
+    const { rooms, subject, expires } = ticket;
+    assertEquals([rooms, subject], [["kitchen"], "alice"]);
+    assertLess(Math.abs(expires - Date.now() - 300_000), 5000);
+  } finally {
+    await Deno.remove(cwd, { recursive: true });
+  }
+}
+
+/** One that has PyJWT; the first in PATH need not be the system's own. */
+const python = ["python3", "/usr/bin/python3"].find((program) => {
+  try {
+    return new Deno.Command(program, { args: ["-c", "import jwt"], stderr: "null" }).outputSync().success;
+  } catch {
+    return false;
+  }
+});
+
+testWith(missingBinaries("node", "npm"), "a token is minted in Node.js as the documents say", async () => {
+  await mintAsWritten(["node"], "js", "mint.mjs", ["npm", "install", "--no-fund", "--no-audit", "jose@6"]);
+});
+
+testWith(
+  python === undefined ? "python3 with jwt not installed" : undefined,
+  "a token is minted in Python as the documents say",
+  async () => await mintAsWritten([python!], "python", "mint.py"),
+);
