@@ -103,7 +103,7 @@ export class Channel extends Target<ChannelEvents> {
   send(data: Message): Promise<void> {
     const sent = new Promise<void>((resolve, reject) => {
       if (this.#closed) {
-        return reject(new SignalError("channel-closed", `The channel ${this.label} is closed.`));
+        return reject(this.#gone());
       }
       const { bytes, frames } = encode(data, () => this.#plain);
       if (this.#single && bytes >= FRAME_BYTES) {
@@ -149,8 +149,7 @@ export class Channel extends Target<ChannelEvents> {
     this.#closed = true;
     for (const channel of this.#received) channel.close();
     this.#received.clear();
-    const error = new SignalError("channel-closed", `The channel ${this.label} was closed.`);
-    for (const { reject } of this.#queue.splice(0)) reject(error);
+    for (const { reject } of this.#queue.splice(0)) reject(this.#gone());
     this.#queuedBytes = 0;
     emit(this, "close");
   }
@@ -184,7 +183,7 @@ export class Channel extends Target<ChannelEvents> {
       const whole = size > this.#limits.maxMessageBytes ? undefined : join(parts.splice(0));
       size = 0;
       try {
-        if (!whole) throw new SignalError("too-large", "A peer sent a larger message than is taken.");
+        if (!whole) throw new SignalError("too-large", "A peer sent a message that is too large.");
         emit(this, "message", { data: decode(first & 3, whole) });
       } catch (error) {
         const known = error instanceof SignalError;
@@ -206,6 +205,10 @@ export class Channel extends Target<ChannelEvents> {
       this.#received.delete(channel);
       if (this.#sink === channel) this.#sink = undefined;
     });
+  }
+
+  #gone(): SignalError {
+    return new SignalError("channel-closed", `The channel ${this.label} is closed.`);
   }
 
   async #pump(): Promise<void> {
@@ -237,22 +240,17 @@ export class Channel extends Target<ChannelEvents> {
 /** Resolves when the data channel can take more. */
 async function room(channel: RtcChannel): Promise<void> {
   if (channel.bufferedAmount <= HIGH_WATER) return;
-  const { promise, resolve } = withResolvers();
   channel.bufferedAmountLowThreshold = HIGH_WATER / 4;
-  channel.addEventListener("bufferedamountlow", resolve);
-  const poll = setInterval(() => {
-    if (channel.readyState !== "open" || channel.bufferedAmount <= HIGH_WATER / 4) resolve();
-  }, POLL_MS);
-  await promise;
+  let low = () => {};
+  let poll;
+  await new Promise<void>((resolve) => {
+    channel.addEventListener("bufferedamountlow", low = () => resolve());
+    poll = setInterval(() => {
+      if (channel.readyState !== "open" || channel.bufferedAmount <= HIGH_WATER / 4) resolve();
+    }, POLL_MS);
+  });
   clearInterval(poll);
-  channel.removeEventListener("bufferedamountlow", resolve);
-}
-
-/** Node.js 20 has no `Promise.withResolvers`. */
-function withResolvers(): { promise: Promise<void>; resolve: () => void } {
-  let resolve = () => {};
-  const promise = new Promise<void>((done) => resolve = done);
-  return { promise, resolve };
+  channel.removeEventListener("bufferedamountlow", low);
 }
 
 function encode(data: Message, plain: () => boolean): Pick<Outgoing, "bytes" | "frames"> {

@@ -23,6 +23,11 @@ export class SignalError extends Error {
   }
 }
 
+/** @internal What the runtime has not. */
+export function lacks(name: string): SignalError {
+  return new SignalError("not-supported", `This runtime has no ${name}: pass one in as an option.`);
+}
+
 /** Dispatched as `error` where nobody waits for an answer that could carry it. */
 export interface ErrorEvent extends Event {
   readonly error: SignalError;

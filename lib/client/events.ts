@@ -25,6 +25,11 @@ export function emit(target: EventTarget, type: string, members: object = {}): v
   target.dispatchEvent(Object.assign(new Event(type), members));
 }
 
+/** Resolves with the next event of this type. */
+export function next(target: EventTarget, type: string): Promise<Event> {
+  return new Promise((resolve) => target.addEventListener(type, resolve, { once: true }));
+}
+
 /** All events of one type, as they come. Ends with `end`; at most `MAX_WAITING` wait to be taken, the oldest go first. */
 export async function* eventsOf<T>(target: EventTarget, type: string, end: string): AsyncGenerator<T> {
   const waiting: Event[] = [];

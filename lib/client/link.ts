@@ -84,15 +84,15 @@ const CONTROL = "diva.signal.control";
 /** Channels that the other side may make beside those that are asked for here. */
 const MAX_FOREIGN_CHANNELS = 64;
 
-/** A data channel doesn't tell when its last message is on its way. */
-const GOODBYE_MS = 50;
+/** Neither a data channel nor a WebSocket tells when its last message is on its way. */
+export const GOODBYE_MS = 50;
 
 const SENTENCES: Record<Failure["why"], string> = {
   "no-answer": "The other side did not answer.",
-  "no-candidates": "One side has found no network address that it could be reached at.",
-  "ice-failed": "No path was found between the two networks, not even through the TURN server.",
-  "relay-needed": "The two networks let no direct connection through, and the server offers no TURN server.",
-  "other": "The two sides could not agree on a connection.",
+  "no-candidates": "One side has no address to be reached at.",
+  "ice-failed": "The two networks let no connection through, not even by TURN.",
+  "relay-needed": "The two networks let no connection through, and there is no TURN server.",
+  "other": "The two sides did not agree.",
 };
 
 export class Link {
@@ -324,17 +324,19 @@ export class Link {
       if (
         entry.type !== "candidate-pair" || entry.state !== "succeeded" || !(entry.nominated || entry.selected)
       ) continue;
+      const { currentRoundTripTime: seconds, bytesSent, bytesReceived } = entry as Record<string, number>;
       const kinds = [entry.localCandidateId, entry.remoteCandidateId].map((id) =>
         entries.get(id)?.candidateType
-      );
-      if (kinds.includes("relay")) stats.path = "relay";
-      else if (kinds.some((kind) => kind === "srflx" || kind === "prflx")) stats.path = "reflexive";
-      else if (kinds.includes("host")) stats.path = "host";
-      if (typeof entry.currentRoundTripTime === "number") {
-        stats.roundTripTime = entry.currentRoundTripTime * 1000;
-      }
-      if (typeof entry.bytesSent === "number") stats.bytesSent = entry.bytesSent;
-      if (typeof entry.bytesReceived === "number") stats.bytesReceived = entry.bytesReceived;
+      ).join();
+      const path = /relay/.test(kinds)
+        ? "relay"
+        : /rflx/.test(kinds)
+        ? "reflexive"
+        : /host/.test(kinds) && "host";
+      if (path) stats.path = path;
+      if (seconds !== undefined) stats.roundTripTime = seconds * 1000;
+      if (bytesSent !== undefined) stats.bytesSent = bytesSent;
+      if (bytesReceived !== undefined) stats.bytesReceived = bytesReceived;
     }
     return stats;
   }

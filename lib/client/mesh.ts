@@ -4,9 +4,9 @@
 
 import type { ChannelLimits, Message } from "./channel.ts";
 import type { DiagnoseOptions, Diagnosis } from "./diagnose.ts";
-import { type ErrorEvent, SignalError } from "./errors.ts";
-import { emit, eventsOf, Target } from "./events.ts";
-import { Link } from "./link.ts";
+import { type ErrorEvent, lacks, SignalError } from "./errors.ts";
+import { emit, eventsOf, next, Target } from "./events.ts";
+import { GOODBYE_MS, Link } from "./link.ts";
 import { Peer } from "./peer.ts";
 import type {
   Configuration,
@@ -41,6 +41,11 @@ export interface MeshOptions {
   key?: string | undefined;
   /** `"tab"`: ident and key outlive a reload of the page, so that the others see the same peer again. */
   keep?: "tab" | undefined;
+  /**
+   * Where the server asks for one: a token, or a function that fetches a fresh one whenever it is needed: to join, and
+   * before the last one ends.
+   */
+  token?: string | ((about: { room: string; ident: string }) => string | Promise<string>) | undefined;
   /** For every connection; the ICE servers in it are used beside those that the server offers. */
   rtcConfiguration?: Configuration | undefined;
   /** Sent to everybody from the beginning. */
@@ -73,7 +78,7 @@ const PASSING = ["disconnected", "rate-limited", "unavailable"];
 
 /** Joins a room. Rejects with `aborted`, `unreachable`, and what the server refuses a join with. */
 export async function joinMesh(options: MeshOptions): Promise<Mesh> {
-  const mesh = new Mesh(options, MAKE);
+  const mesh = new Mesh(options);
   await mesh.ready();
   return mesh;
 }
@@ -83,8 +88,6 @@ export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis
   const { examine } = await import("./diagnose.ts");
   return examine({ ...options, url: options.url ?? ownServer() }, joinMesh);
 }
-
-const MAKE = Symbol();
 
 export class Mesh extends Target<MeshEvents> implements AsyncDisposable {
   readonly room: string;
@@ -111,29 +114,23 @@ export class Mesh extends Target<MeshEvents> implements AsyncDisposable {
   #held: (() => void)[] | undefined = [];
 
   /** @internal */
-  constructor(options: MeshOptions, make: symbol) {
+  constructor(options: MeshOptions) {
     super();
-    if (make !== MAKE) throw new TypeError("Call joinMesh() instead.");
     const { room, WebSocket, RTCPeerConnection, signal, timing } = options;
-    if (typeof room !== "string" || room === "") {
+    if (!room) {
       throw new SignalError("bad-arguments", "Pass the name of a room: { room }.");
     }
     const Connection = RTCPeerConnection ??
       (globalThis as { RTCPeerConnection?: PeerConnectionConstructor }).RTCPeerConnection;
-    if (!Connection) {
-      throw new SignalError(
-        "not-supported",
-        "This runtime has no WebRTC: pass in an RTCPeerConnection as an option.",
-      );
-    }
+    if (!Connection) throw lacks("RTCPeerConnection");
     const url = roomUrl(options);
     this.room = room;
     this.#options = options;
     this.#timing = { ...TIMING, ...timing };
     this.#RTCPeerConnection = Connection;
-    const kept = options.keep === "tab" ? recall(room) : undefined;
-    this.#ident = options.ident ?? kept?.ident;
-    this.#key = options.key ?? kept?.key ?? randomKey();
+    const former = options.keep === "tab" ? kept(room) : undefined;
+    this.#ident = options.ident ?? former?.ident;
+    this.#key = options.key ?? former?.key ?? randomKey();
     if (options.media) this.addMedia(options.media);
     const until = { signal: this.#ended.signal };
     // Somebody who closes the page is not to be waited for. (Pages in the cache of the browser may
@@ -145,6 +142,16 @@ export class Mesh extends Target<MeshEvents> implements AsyncDisposable {
     signal?.addEventListener("abort", () => this.leave(), until);
     if (signal?.aborted) queueMicrotask(() => this.leave());
     signaller.addEventListener("welcome", () => this.#onWelcome());
+    signaller.addEventListener("resumed", ({ addresses, cold }) => {
+      this.#refreshed(signaller.welcome!);
+      if (cold) this.#lost();
+      if (addresses.includes(this.#address)) this.#onJoined();
+      else if (this.#ident) this.#join();
+    });
+    signaller.addEventListener(
+      "expiring",
+      ({ own, seconds }) => own === this.#address && this.#renew(seconds),
+    );
     signaller.addEventListener("state", () => this.#onState());
     const inTurn = <E>(take: (event: E) => void) => (event: E) => {
       if (this.#held) this.#held.push(() => take(event));
@@ -175,21 +182,22 @@ export class Mesh extends Target<MeshEvents> implements AsyncDisposable {
   /** Resolves once the room is joined for the first time. @internal */
   async ready(): Promise<void> {
     const late = setTimeout(() => {
-      const text =
-        `The server at ${this.signaller.url} does not answer. Is it running, and is this its address?`;
+      const text = `Nobody answers at ${this.signaller.url}. Does the server run, and is this its address?`;
       this.#end(new SignalError("unreachable", text));
     }, this.#timing.joinTimeout);
     while (this.#state !== "joined" && this.#state !== "closed") {
-      await new Promise((resolve) => this.addEventListener("state", resolve, { once: true }));
+      await next(this, "state");
     }
     clearTimeout(late);
     if (this.#state === "closed") throw this.#reason;
     // A task of its own: whoever waited for us has run by then.
-    setTimeout(() => {
-      const held = this.#held ?? [];
-      this.#held = undefined;
-      for (const take of held) take();
-    });
+    setTimeout(() => this.#takeHeld());
+  }
+
+  #takeHeld(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const take of held) take();
   }
 
   /** Sends to everybody who is there now; see `Peer.send`. */
@@ -221,10 +229,12 @@ export class Mesh extends Target<MeshEvents> implements AsyncDisposable {
 
   /** Ends all links and the connection to the server, and tells the others. */
   async leave(): Promise<void> {
-    if (this.#options.keep === "tab") forget(this.room);
+    if (this.#options.keep === "tab") kept(this.room, null);
     if (this.#state === "joined") this.signaller.leave(this.#address).catch(() => {});
     else await Promise.all([...this.#links.values()].map((link) => link.sayGoodbye()));
     this.#end(new SignalError("aborted", "The room was left."));
+    // Whoever ends the process then would keep it from going out.
+    await new Promise((resolve) => setTimeout(resolve, GOODBYE_MS));
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -246,7 +256,29 @@ export class Mesh extends Target<MeshEvents> implements AsyncDisposable {
   #onWelcome(): void {
     this.#refreshed(this.signaller.welcome!);
     this.#attempt = 0;
+    this.#lost();
     this.#join();
+  }
+
+  /** What the server knew is void: who is still there is introduced anew. */
+  #lost(): void {
+    for (const link of this.#links.values()) link.absent(this.#timing.linkTimeout);
+  }
+
+  async #token(): Promise<string | undefined> {
+    const { token } = this.#options;
+    return typeof token === "function" ? await token({ room: this.room, ident: this.ident }) : token;
+  }
+
+  async #renew(seconds: number): Promise<void> {
+    if (typeof this.#options.token !== "function") return;
+    try {
+      await this.signaller.renew(this.#address, (await this.#token())!);
+    } catch (error) {
+      this.#onError(error);
+      // While there is time; then it joins anew.
+      if (seconds > 8) this.#retry = setTimeout(() => this.#renew(seconds / 2), seconds * 500);
+    }
   }
 
   async #join(): Promise<void> {
@@ -254,19 +286,28 @@ export class Mesh extends Target<MeshEvents> implements AsyncDisposable {
     try {
       this.#ident ??= await this.signaller.ident();
       this.#address = `${this.room}:${this.#ident}`;
-      const joined = this.signaller.join(this.room, this.#ident, { key: this.#key });
+      const token = await this.#token();
+      // Where tokens are asked for TURN is not in the welcome: links wait for it.
+      if (token) this.#held ??= [];
       // Those who are there are introduced right behind the answer; who is not is no longer known to the server.
-      await joined;
+      await this.signaller.join(this.room, this.#ident, { key: this.#key, token });
+      if (token) this.#refreshed(await this.signaller.ice());
     } catch (error) {
-      return this.#onRefused(error as SignalError);
+      return this.#onRefused(error);
     }
     if (this.#state === "closed") return;
+    if (this.#wasJoined) this.#takeHeld();
     this.#wasJoined = true;
-    if (this.#options.keep === "tab") remember(this.room, this.#ident!, this.#key);
+    this.#onJoined();
+  }
+
+  #onJoined(): void {
+    if (this.#options.keep === "tab") kept(this.room, { ident: this.#ident!, key: this.#key });
     this.#setState("joined");
   }
 
-  #onRefused(error: SignalError): void {
+  #onRefused(reason: unknown): void {
+    const error = toError(reason);
     if (this.#state === "closed" || error.code === "disconnected") return;
     // The former connection may still hold the address, or the room is full for a while.
     if (!this.#wasJoined && !PASSING.includes(error.code)) return this.#end(error);
@@ -277,15 +318,12 @@ export class Mesh extends Target<MeshEvents> implements AsyncDisposable {
   #onState(): void {
     const { state } = this.signaller;
     if (state === "closed") return this.#end(this.signaller.reason!);
-    if (this.#state === "joined") {
-      clearTimeout(this.#freshen);
-      // What the server knew is void: who is still there is introduced anew.
-      this.#setState("waiting");
-      for (const link of this.#links.values()) link.absent(this.#timing.linkTimeout);
-    } else if (this.#state === "connecting" && state === "waiting") this.#setState("waiting");
+    if (state !== "waiting") return;
+    clearTimeout(this.#freshen);
+    this.#setState("waiting");
   }
 
-  #onIntroduction({ own, other, initiator }: IntroductionEvent): void {
+  #onIntroduction({ own, other, initiator, info }: IntroductionEvent): void {
     if (own !== this.#address || this.#state === "closed") return;
     const known = this.#links.get(other);
     if (known) return known.introduce(initiator);
@@ -308,7 +346,7 @@ export class Mesh extends Target<MeshEvents> implements AsyncDisposable {
         this.#peers.delete(ident);
       },
     }, initiator);
-    const peer = new Peer(ident, link);
+    const peer = new Peer(ident, link, info);
     this.#links.set(other, link);
     this.#peers.set(ident, peer);
     emit(this, "peer", { peer });
@@ -322,7 +360,11 @@ export class Mesh extends Target<MeshEvents> implements AsyncDisposable {
   #onGone({ own, other, reason }: GoneEvent): void {
     if (own !== this.#address) return;
     if (other !== own) return this.#links.get(other)?.gone(reason);
-    this.#end(new SignalError(reason, `The server has taken this address from us: ${reason}.`));
+    if (reason === "expired" && typeof this.#options.token === "function") {
+      for (const link of [...this.#links.values()]) link.leave();
+      return void this.#join();
+    }
+    this.#end(new SignalError(reason, `The server has taken the address away: ${reason}.`));
   }
 
   #configuration(): Configuration {
@@ -347,10 +389,7 @@ export class Mesh extends Target<MeshEvents> implements AsyncDisposable {
   }
 
   #onError(error: unknown, peer?: Peer): void {
-    const known = error instanceof SignalError
-      ? error
-      : new SignalError("link-failed", error instanceof Error ? error.message : String(error));
-    emit(this, "error", { error: known, ...peer && { peer } });
+    emit(this, "error", { error: toError(error), ...peer && { peer } });
   }
 
   #end(error: SignalError): void {
@@ -373,19 +412,24 @@ export class Mesh extends Target<MeshEvents> implements AsyncDisposable {
   }
 }
 
+function toError(error: unknown): SignalError {
+  return error instanceof SignalError
+    ? error
+    : new SignalError("link-failed", String((error as Error)?.message ?? error));
+}
+
 function hasRelay({ iceServers = [] }: Configuration): boolean {
   return iceServers.some(({ urls }) => [urls].flat().some((url) => /^turns?:/.test(url)));
 }
 
 /** The room is in the path too, so that a proxy can keep a room on one node. */
 function roomUrl({ url, room }: MeshOptions): string {
-  const base = url === undefined ? ownServer() : String(url);
-  if (base === undefined) throw new SignalError("bad-arguments", "Pass the address of the server: { url }.");
+  const base = url ?? ownServer();
   let full;
   try {
-    full = new URL(base);
+    full = new URL(base!);
   } catch {
-    throw new SignalError("bad-arguments", `This is no address of a server: ${base}`);
+    throw new SignalError("bad-arguments", `Pass the address of the server: { url }. This is none: ${base}`);
   }
   full.pathname = `${full.pathname.replace(/\/$/, "")}/r/${encodeURIComponent(room)}`;
   return full.href;
@@ -397,8 +441,7 @@ function ownServer(): string | undefined {
 }
 
 function randomKey(): string {
-  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0"))
-    .join("");
+  return btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(18))));
 }
 
 interface Kept {
@@ -406,25 +449,13 @@ interface Kept {
   key: string;
 }
 
-const place = (room: string) => `signal:${room}`;
-
-/** What a reload of the page left; nothing where the browser lets no page store anything. */
-function recall(room: string): Kept | undefined {
+/** What a reload of the page leaves; nothing where the browser lets no page store anything. */
+function kept(room: string, value?: Kept | null): Kept | undefined {
+  const place = `signal:${room}`;
   try {
-    return JSON.parse(sessionStorage.getItem(place(room)) ?? "") ?? undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function remember(room: string, ident: string, key: string): void {
-  try {
-    sessionStorage.setItem(place(room), JSON.stringify({ ident, key }));
+    if (value) sessionStorage.setItem(place, JSON.stringify(value));
+    else if (value === null) sessionStorage.removeItem(place);
+    else return JSON.parse(sessionStorage.getItem(place)!) ?? undefined;
   } catch { /* it is kept for the life of the page, then */ }
-}
-
-function forget(room: string): void {
-  try {
-    sessionStorage.removeItem(place(room));
-  } catch { /* nothing was stored */ }
+  return undefined;
 }

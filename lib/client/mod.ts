@@ -6,10 +6,10 @@
  * @module
  */
 
-export { Channel, type ChannelEvents, type ChannelLimits, type DataEvent, type Message } from "./channel.ts";
+export type { Channel, ChannelEvents, ChannelLimits, DataEvent, Message } from "./channel.ts";
 export type { DiagnoseOptions, Diagnosis, Step } from "./diagnose.ts";
 export { type ErrorEvent, SignalError } from "./errors.ts";
-export { Target } from "./events.ts";
+export type { Target } from "./events.ts";
 export type { Failure, LinkState, LinkStats, Path } from "./link.ts";
 export { diagnose, joinMesh, type Mesh, type MeshEvents, type MeshOptions, type MeshState } from "./mesh.ts";
 export type { Peer, PeerEvents } from "./peer.ts";

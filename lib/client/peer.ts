@@ -22,12 +22,15 @@ export interface PeerEvents {
 export class Peer extends Target<PeerEvents> {
   /** Its name, unique in the room. */
   readonly ident: string;
+  /** What the server vouches for, where it asks for tokens. */
+  readonly info: unknown;
   readonly #link: Link;
 
   /** @internal */
-  constructor(ident: string, link: Link) {
+  constructor(ident: string, link: Link, info: unknown) {
     super();
     this.ident = ident;
+    this.info = info;
     this.#link = link;
     link.target = this;
   }

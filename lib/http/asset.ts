@@ -1,7 +1,7 @@
 /** Files that the server carries in itself: the same for everybody, as long as it runs. */
 
 import { createHash } from "node:crypto";
-import { gzipSync } from "node:zlib";
+import { brotliCompressSync, gzipSync } from "node:zlib";
 import { content } from "./responses.ts";
 import { METHODS, type Row } from "./site.ts";
 
@@ -9,8 +9,8 @@ import { METHODS, type Row } from "./site.ts";
 const WORTH_COMPRESSING = 512;
 
 /**
- * A file that pages of any site may load: compressed once, for those who take gzip (the runtime compresses nothing),
- * and with an ETag, so that who has it already gets 304.
+ * A file that pages of any site may load: compressed once, for those who take Brotli or gzip (the runtime compresses
+ * nothing), and with an ETag, so that who has it already gets 304.
  *
  * @param headers more of them, or others: a page needs a Content-Security-Policy of its own
  */
@@ -21,11 +21,17 @@ export function assetRow(
 ): Row {
   const bytes = typeof body === "string" ? new TextEncoder().encode(body) : body;
   const hash = createHash("sha256").update(bytes).digest("base64url").slice(0, 22);
-  const zipped = bytes.length < WORTH_COMPRESSING ? bytes : new Uint8Array(gzipSync(bytes, { level: 9 }));
+  const made = new Map<string, Uint8Array<ArrayBuffer>>();
+  /** When it is first asked for: Brotli takes its time. */
+  const compressed = (coding: keyof typeof CODINGS) => {
+    const known = made.get(coding) ?? new Uint8Array(CODINGS[coding](bytes));
+    made.set(coding, known);
+    return known;
+  };
   const cors = { "access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin" };
   const common = {
     ...cors,
-    // Weak: it is the same for both forms.
+    // Weak: it is the same for all forms.
     etag: `W/"${hash}"`,
     // Asked for anew each time: the server may have become a newer one.
     "cache-control": "no-cache",
@@ -37,8 +43,17 @@ export function assetRow(
       if (hasAlready(request.headers.get("if-none-match"), hash)) {
         return new Response(null, { status: 304, headers: common });
       }
-      return zipped.length < bytes.length && takesGzip(request.headers.get("accept-encoding"))
-        ? content(200, type, zipped, { ...common, "content-encoding": "gzip" })
+      const accepted = request.headers.get("accept-encoding");
+      const coding = bytes.length < WORTH_COMPRESSING
+        ? undefined
+        : takes(accepted, BROTLI)
+        ? "br"
+        : takes(accepted, GZIP)
+        ? "gzip"
+        : undefined;
+      const body = coding === undefined ? bytes : compressed(coding);
+      return body.length < bytes.length
+        ? content(200, type, body, { ...common, "content-encoding": coding! })
         : content(200, type, bytes, common);
     },
     preflight: () => ({ ...cors, "access-control-allow-methods": METHODS }),
@@ -51,8 +66,16 @@ function hasAlready(header: string | null, hash: string): boolean {
   return tags.includes(`"${hash}"`) || header === "*";
 }
 
+const CODINGS = {
+  br: (bytes: Uint8Array) => brotliCompressSync(bytes),
+  // The runtime's level 9 is no smaller.
+  gzip: (bytes: Uint8Array) => gzipSync(bytes, { level: 8 }),
+} as const;
+
+const BROTLI = /^\s*br\s*(?:;(?!\s*q=0(?:\.0*)?\s*$)|$)/i;
+const GZIP = /^\s*(?:x-)?gzip\s*(?:;(?!\s*q=0(?:\.0*)?\s*$)|$)/i;
+
 /** RFC 9110 section 12.5.3, but for `*`: who writes that is content with the plain form. */
-function takesGzip(header: string | null): boolean {
-  return header !== null &&
-    header.split(",").some((coding) => /^\s*(?:x-)?gzip\s*(?:;(?!\s*q=0(?:\.0*)?\s*$)|$)/i.test(coding));
+function takes(header: string | null, coding: RegExp): boolean {
+  return header !== null && header.split(",").some((part) => coding.test(part));
 }

@@ -399,9 +399,18 @@ export function encodeResume(offer: ResumeOffer): string {
   return JSON.stringify(["resume", offer]);
 }
 
-/** `cold`: what was sent meanwhile is lost, and all members are introduced anew. */
-export function encodeResumed(addresses: readonly string[], resume: ResumeOffer, cold: boolean): string {
-  return JSON.stringify(["resumed", { addresses, resume, ...cold ? { cold } : {} }]);
+/** What a client is told that has come back to its session. */
+export interface Resumed {
+  readonly addresses: readonly string[];
+  readonly resume: ResumeOffer;
+  /** How many calls of the client the session has taken in: those behind them were lost on the way. */
+  readonly calls?: number;
+  /** What was sent meanwhile is lost, and all members are introduced anew. */
+  readonly cold?: true;
+}
+
+export function encodeResumed(resumed: Resumed): string {
+  return JSON.stringify(["resumed", resumed]);
 }
 
 /** `own`: quoted, as above. */

@@ -5,11 +5,13 @@ import type { Pass } from "../tokens/claims.ts";
 
 interface Membership {
   readonly pass: Pass;
+  /** So many milliseconds before its end the client is told. */
+  readonly notice: number;
   /** Whether the client was told that it ends soon. */
   told: boolean;
 }
 
-/** Milliseconds before the end at which the client is told. */
+/** Of a membership that is shorter, half of it: else whoever renews such would do so again and again. */
 const NOTICE = 60_000;
 
 export class Passes {
@@ -38,7 +40,8 @@ export class Passes {
     const pass = this.#expected.get(address);
     if (pass === undefined) return false;
     this.forget(address);
-    this.#held.set(address, { pass, told: false });
+    const left = pass.until - Date.now();
+    this.#held.set(address, { pass, notice: left > NOTICE ? NOTICE : left / 2, told: false });
     if (!pass.publish) this.#watchers++;
     return true;
   }
@@ -62,7 +65,7 @@ export class Passes {
     for (const [address, membership] of this.#held) {
       const left = membership.pass.until - now;
       if (left <= 0) end(address);
-      else if (left <= NOTICE && !membership.told) {
+      else if (left <= membership.notice && !membership.told) {
         membership.told = true;
         tell(encodeExpiring(JSON.stringify(address), Math.ceil(left / 1000)));
       }

@@ -142,6 +142,8 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper {
   #id?: string;
   /** Whether it is found by its id. */
   #kept = false;
+  /** Calls that were taken in, of whatever kind, but for that by which the session was resumed. */
+  #taken = 0;
   #cold?: ColdResume | undefined;
   /** Of members by token. */
   #passes?: Passes;
@@ -379,6 +381,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper {
   }
 
   #take(data: string | ArrayBuffer): void {
+    this.#taken++;
     const { limits, shared, now } = this.#context;
     if (isLarger(data, limits.maxMessageBytes)) {
       this.#refuse({ code: "too-large", about: [] });
@@ -589,6 +592,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper {
 
   #resume(id: string, count: number, isFirst: boolean): void {
     const { resumption, rooms } = this.#context;
+    this.#taken--;
     const found = isFirst ? resumption?.find(id) : undefined;
     if (found === undefined) return this.#refuse({ code: "cannot-resume", call: "resume", about: [] });
     if ("sealed" in found) return this.#resumeCold(found.sealed, count);
@@ -607,13 +611,14 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper {
       this.#passes = former.#passes;
       this.#context.onPass(this);
     }
+    this.#taken = former.#taken;
     former.close(CloseCode.replaced, "resumed on another socket");
     this.#memory ??= new SignalMemory();
     this.#outbox.countFrom(count);
     this.#kept = true;
     this.#outbox.keep(resumption!.bytes, resumption!.space);
     resumption!.keep(this.#id!, this);
-    this.#tellResumed(rooms.standings(this).map(({ text }) => text), false);
+    this.#tellResumed(rooms.standings(this).map(({ text }) => text), { calls: this.#taken });
     for (const text of missed) this.#outbox.send(text);
   }
 
@@ -649,14 +654,14 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper {
     if (address !== undefined) cold.addresses.push(address);
     if (--cold.left > 0) return;
     this.#cold = undefined;
-    if (cold.addresses.length > 0) this.#tellResumed(cold.addresses, true);
+    if (cold.addresses.length > 0) this.#tellResumed(cold.addresses, { cold: true });
     else this.#refuse({ code: "cannot-resume", call: "resume", about: [] });
     this.#outbox.release();
   }
 
-  #tellResumed(addresses: readonly string[], cold: boolean): void {
-    const offer = this.#context.resumption!.offer(this.#id!, this.#sealed());
-    this.#outbox.sendUnnumbered(encodeResumed(addresses, offer, cold));
+  #tellResumed(addresses: readonly string[], how: { calls: number } | { cold: true }): void {
+    const resume = this.#context.resumption!.offer(this.#id!, this.#sealed());
+    this.#outbox.sendUnnumbered(encodeResumed({ addresses, resume, ...how }));
   }
 
   #join(ident: string, room: string, key: string | undefined, own: string | undefined): void {

@@ -283,7 +283,7 @@ Deno.test("what can't be is said in words: at once, or in time", async () => {
   assertEquals((await at({ RTCPeerConnection: undefined })).code, "not-supported");
   assertEquals((await at({ signal: AbortSignal.abort() })).code, "aborted");
   const nowhere = await at({ url: "http://127.0.0.1:1", timing: { ...QUICK, joinTimeout: 300 } });
-  assertEquals([nowhere.code, /Is it running/.test(nowhere.message)], ["unreachable", true]);
+  assertEquals([nowhere.code, /Does the server run/.test(nowhere.message)], ["unreachable", true]);
   assertEquals(alice.peers.size, 0);
 });
 

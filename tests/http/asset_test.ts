@@ -48,8 +48,16 @@ Deno.test("who has an asset already is told so, by its ETag", async () => {
   assertEquals(ask({ "if-none-match": etag }, assetRow("text/plain", "another")).status, 200);
 });
 
+Deno.test("who takes Brotli gets that: it is smaller still", () => {
+  for (const coding of ["br", "gzip, deflate, br, zstd", "gzip;q=1, BR;q=0.5"]) {
+    const answer = ask({ "accept-encoding": coding });
+    assertEquals(answer.headers.get("content-encoding"), "br", coding);
+    assertEquals(answer.headers.get("vary"), "accept-encoding");
+  }
+});
+
 Deno.test("who takes gzip gets an asset compressed, where that makes it smaller", async () => {
-  for (const coding of ["gzip", "gzip, deflate, br, zstd", "br;q=1, GZIP;q=0.5", "x-gzip", "gzip;q=0.001"]) {
+  for (const coding of ["gzip", "gzip, deflate, zstd", "br;q=0, GZIP;q=0.5", "x-gzip", "gzip;q=0.001"]) {
     const answer = ask({ "accept-encoding": coding });
     assertEquals(answer.headers.get("content-encoding"), "gzip", coding);
     assertEquals(answer.headers.get("vary"), "accept-encoding");
@@ -57,7 +65,7 @@ Deno.test("who takes gzip gets an asset compressed, where that makes it smaller"
     assertLess(body.length, SCRIPT.length / 10);
     assertEquals(await unzipped(new Response(body)), SCRIPT);
   }
-  for (const coding of ["", "identity", "br", "gzip;q=0", "gzip; q=0.0", "notgzip", "gzipped"]) {
+  for (const coding of ["", "identity", "brr", "gzip;q=0", "gzip; q=0.0", "notgzip", "gzipped"]) {
     const answer = ask({ "accept-encoding": coding });
     assertEquals([answer.headers.get("content-encoding"), await answer.text()], [null, SCRIPT], coding);
   }

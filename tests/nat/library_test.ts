@@ -100,7 +100,7 @@ testWith(unavailable, "a link that stays broken says so, and comes about once it
   await using _second = library(lab, "peerB", "mesh", server.url, "bob");
   const failed = await alice.next(({ state }) => state === "failed");
   assertEquals(failed.why, "relay-needed");
-  assertMatch(String(failed.message), /no direct connection/);
+  assertMatch(String(failed.message), /there is no TURN server/);
   await unblock(lab);
   await alice.next(({ state }) => state === "connected");
   await alice.next(({ heard }) => typeof heard === "number");

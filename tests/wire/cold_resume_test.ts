@@ -57,7 +57,7 @@ Deno.test("after kill -9 clients have their addresses back, before anybody else"
   await a.settle();
   a.drop();
   assertEquals(await thief.settle(["signal", "r:b", "r:a", 2]), []);
-  assertEquals((await a.resume(port))[1], { addresses: ["r:a"], resume: a.offer });
+  assertEquals((await a.resume(port))[1], { addresses: ["r:a"], resume: a.offer, calls: 2 });
   assertEquals((await a.settle()).at(-1), ["signal", "r:a", "r:b", 2]);
 });
 

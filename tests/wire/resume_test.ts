@@ -33,7 +33,7 @@ Deno.test("nobody hears of a socket that broke, and what was sent meanwhile arri
   const { id } = b.offer;
   assertEquals(await b.resume(server.port), [
     "resumed",
-    { addresses: ["r:b"], resume: { ...b.offer, seconds: 20, bytes: 65_536 } },
+    { addresses: ["r:b"], resume: { ...b.offer, seconds: 20, bytes: 65_536 }, calls: 2 },
   ]);
   assertNotEquals(b.offer.id, id);
   assertEquals(await b.settle(), received(0, 1, 2, "ä€😀"));

@@ -102,6 +102,8 @@ export declare class SignalError extends Error { name: string;
     readonly code: string;
     constructor(code: string, message: string);
 }
+/** @internal What the runtime has not. */
+declare function lacks(name: string): SignalError;
 /** Dispatched as `error` where nobody waits for an answer that could carry it. */
 export interface ErrorEvent extends Event { readonly error: SignalError;
 }
@@ -121,6 +123,8 @@ export declare const Target: new <Events extends { [type in keyof Events]: Event
 }>() => Target<Events>;
 /** Dispatches an event of this type that has these members. */
 declare function emit(target: EventTarget, type: string, members?: object): void;
+/** Resolves with the next event of this type. */
+declare function next(target: EventTarget, type: string): Promise<Event>;
 /** All events of one type, as they come. Ends with `end`; at most `MAX_WAITING` wait to be taken, the oldest go first. */
 declare function eventsOf<T>(target: EventTarget, type: string, end: string): AsyncGenerator<T>;
 /** The link to one member of the room, through as many connections as it takes. */
@@ -163,6 +167,8 @@ interface Surroundings { readonly timing: Timing;
     readonly onMessage: (data: unknown) => void;
     readonly onLeft: () => void;
 }
+/** Neither a data channel nor a WebSocket tells when its last message is on its way. */
+declare const GOODBYE_MS = 50;
 declare class Link { #private;
     state: LinkState;
     failure: Failure | undefined;
@@ -207,6 +213,14 @@ export interface MeshOptions { /** 1 to 256 characters. Whoever knows the name c
     key?: string | undefined;
     /** `"tab"`: ident and key outlive a reload of the page, so that the others see the same peer again. */
     keep?: "tab" | undefined;
+    /**
+     * Where the server asks for one: a token, or a function that fetches a fresh one whenever it is needed: to join, and
+     * before the last one ends.
+     */
+    token?: string | ((about: {
+        room: string;
+        ident: string;
+    }) => string | Promise<string>) | undefined;
     /** For every connection; the ICE servers in it are used beside those that the server offers. */
     rtcConfiguration?: Configuration | undefined;
     /** Sent to everybody from the beginning. */
@@ -244,7 +258,7 @@ export declare class Mesh extends Target<MeshEvents> implements AsyncDisposable 
     /** Of the low layer: the connection to the server. */
     readonly signaller: Signaller;
     /** @internal */
-    constructor(options: MeshOptions, make: symbol);
+    constructor(options: MeshOptions);
     get ident(): string;
     get state(): MeshState;
     /** Everybody else in the room, by ident. */
@@ -282,8 +296,10 @@ export interface PeerEvents { /** `state`, `path` or `failure` has changed. */ s
 export declare class Peer extends Target<PeerEvents> { #private;
     /** Its name, unique in the room. */
     readonly ident: string;
+    /** What the server vouches for, where it asks for tokens. */
+    readonly info: unknown;
     /** @internal */
-    constructor(ident: string, link: Link);
+    constructor(ident: string, link: Link, info: unknown);
     get state(): LinkState;
     /** How its data travels, once that is known. */
     get path(): Path | undefined;
@@ -406,6 +422,12 @@ export interface Welcome { readonly version: 3;
     readonly keepaliveSeconds: number;
     readonly iceServers: IceServer[];
     readonly iceTtlSeconds?: number;
+    /** Where sessions can be resumed. */
+    readonly resume?: {
+        readonly id: string;
+        readonly seconds: number;
+        readonly bytes: number;
+    };
 }
 /** `open`: calls can be made. `waiting`: for the next attempt. `closed`: for good. */
 export type SignallerState = "connecting" | "open" | "waiting" | "closed";
@@ -414,16 +436,28 @@ interface Pair {
     readonly own: string;
     readonly other: string;
 }
-/** A member is to be connected to; the initiator makes the offer. */
+/** A member is to be connected to; the initiator makes the offer. `info`: what the server vouches for of the other. */
 export type IntroductionEvent = Event & Pair & { readonly initiator: boolean;
+    readonly info?: unknown;
 };
 export type SignalEvent = Event & Pair & { readonly data: unknown;
 };
 export type GoneEvent = Event & Pair & { readonly reason: string;
 };
 export interface SignallerEvents { state: Event;
+    /** There is nothing left of a former session, if there was one: join (again). */
     welcome: Event & {
         readonly welcome: Welcome;
+    };
+    /** It goes on where it broke off; `cold`: but for what was said meanwhile, and members are introduced anew. */
+    resumed: Event & {
+        readonly addresses: readonly string[];
+        readonly cold: boolean;
+    };
+    /** A membership by token is about to end: `renew` it. */
+    expiring: Event & {
+        readonly own: string;
+        readonly seconds: number;
     };
     stun: IntroductionEvent;
     signal: SignalEvent;
@@ -442,12 +476,15 @@ export interface LinkReport { state: "connected" | "interrupted" | "failed" | "c
     why?: "no-answer" | "no-candidates" | "ice-failed" | "relay-needed" | "other";
 }
 export interface JoinOptions { /** 22 to 128 printable characters, made at random and kept: takes the address over from a connection that died. */ key?: string | undefined;
+    /** Where the server asks for one. */
+    token?: string | undefined;
 }
 /** Opens a connection to the server at a `ws:` or `wss:` URL (`http:` and `https:` will do), on any path. */
 export declare function connect(url: string | URL, options?: ConnectOptions): Signaller;
 /**
- * A connection to the server. It comes back after a break, with growing pauses, but remembers no room: listen for
- * `welcome` to join (again). Calls that wait for an answer when it breaks are rejected with `disconnected`.
+ * A connection to the server. It comes back after a break, with growing pauses. Within some seconds it goes on as if
+ * nothing had been (`resumed`): what was said on either side arrives, once. After that nothing is left of it: listen for
+ * `welcome` to join (again). Calls that still wait for an answer are then rejected with `disconnected`.
  */
 export declare class Signaller extends Target<SignallerEvents> implements Disposable { #private;
     readonly url: string;
@@ -462,14 +499,16 @@ export declare class Signaller extends Target<SignallerEvents> implements Dispos
     /** A fresh ident that nobody can guess. */
     ident(): Promise<string>;
     /** Joins a room; resolves with the address, `room:ident`. */
-    join(room: string, ident: string, { key }?: JoinOptions): Promise<string>;
+    join(room: string, ident: string, { key, token }?: JoinOptions): Promise<string>;
+    /** Goes on with a membership by token; resolves with the seconds that it has. */
+    renew(address: string, token: string): Promise<number>;
     leave(address: string): Promise<string>;
     /** The server's STUN and TURN servers, with fresh credentials. */
     ice(): Promise<{
         iceServers: IceServer[];
         iceTtlSeconds?: number;
     }>;
-    /** Says something to a member of the same room; what waits while the connection is down is lost: false. */
+    /** Says something to a member of the same room. False: it is lost, for the connection is down for long. */
     signal(own: string, other: string, data: unknown): boolean;
     /** Tells the server what became of a link. */
     report(own: string, other: string, link: LinkReport): void;
