@@ -399,6 +399,11 @@ export function encodeResume(offer: ResumeOffer): string {
   return JSON.stringify(["resume", offer]);
 }
 
+/** Whether a message of the server's is such an offer. */
+export function isOffer(text: string): boolean {
+  return text.startsWith('["resume",');
+}
+
 /** What a client is told that has come back to its session. */
 export interface Resumed {
   readonly addresses: readonly string[];

@@ -137,6 +137,7 @@ export class Hub {
         this.#stale.add(session);
         this.#sealTimer ??= setTimeout(() => this.#reseal(), SEAL_DELAY);
       },
+      onSealed: (session) => this.#sealed.set(session, now()),
       makeRoom: (sessions) => {
         const sleeper = [...sessions].find(({ asleep }) => asleep);
         sleeper?.giveWay();

@@ -29,9 +29,11 @@ import {
   encodeSignal,
   encodeStun,
   encodeWelcome,
+  isOffer,
   type LinkReport,
   PONG,
   type Refusal,
+  type ResumeOffer,
   SignalMemory,
   type Version,
   type Welcome,
@@ -74,6 +76,8 @@ export interface SessionContext {
   readonly onPass: (session: Session) => void;
   /** Told of a session that holds something else than its client has a seal of. */
   readonly onStale: (session: Session) => void;
+  /** Told of a session whose client has just got one: a fresh one is due when that loses its force. */
+  readonly onSealed: (session: Session) => void;
   /** The client of a session is gone: `giveWay` is to be called when it has been away for too long. */
   readonly onAsleep: (session: Session, client: Client) => void;
   /** Lets a sleeping session among these give way. False where none is. */
@@ -618,8 +622,9 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper {
     this.#kept = true;
     this.#outbox.keep(resumption!.bytes, resumption!.space);
     resumption!.keep(this.#id!, this);
-    this.#tellResumed(rooms.standings(this).map(({ text }) => text), { calls: this.#taken });
-    for (const text of missed) this.#outbox.send(text);
+    const offer = this.#tellResumed(rooms.standings(this).map(({ text }) => text), { calls: this.#taken });
+    // Ids of the former session are among what was missed: they are no good any more.
+    for (const text of missed) this.#outbox.send(isOffer(text) ? encodeResume(offer) : text);
   }
 
   /**
@@ -659,9 +664,12 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper {
     this.#outbox.release();
   }
 
-  #tellResumed(addresses: readonly string[], how: { calls: number } | { cold: true }): void {
-    const resume = this.#context.resumption!.offer(this.#id!, this.#sealed());
+  #tellResumed(addresses: readonly string[], how: { calls: number } | { cold: true }): ResumeOffer {
+    const { resumption, onSealed } = this.#context;
+    const resume = resumption!.offer(this.#id!, this.#sealed());
     this.#outbox.sendUnnumbered(encodeResumed({ addresses, resume, ...how }));
+    if (resumption!.seals) onSealed(this);
+    return resume;
   }
 
   #join(ident: string, room: string, key: string | undefined, own: string | undefined): void {

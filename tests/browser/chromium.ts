@@ -6,7 +6,8 @@ import { findBinary, missingBinaries } from "../kit/parts.ts";
 /** Why there is no browser on this machine; undefined where there is one. */
 export const noChromium: string | undefined = missingBinaries("chromium");
 
-const FLAGS = [
+/** What every browser of the tests is started with. */
+export const BROWSER_FLAGS: readonly string[] = [
   "--headless",
   "--no-sandbox",
   "--disable-gpu",
@@ -28,7 +29,7 @@ const FLAGS = [
 
 /** Starts a browser; `await using` ends it. */
 export async function openBrowser(): Promise<Browser> {
-  return await chromium.launch({ executablePath: findBinary("chromium"), args: FLAGS });
+  return await chromium.launch({ executablePath: findBinary("chromium"), args: [...BROWSER_FLAGS] });
 }
 
 export interface PageServer extends AsyncDisposable {

@@ -209,12 +209,11 @@ Deno.test("a token is fetched to join, and again before it ends; with one that e
   await using alice = await join({
     url: server.httpUrl,
     ident: "alice",
-    RTCPeerConnection: class extends RTCPeerConnection {
-      constructor(configuration: Configuration) {
-        super(configuration as ConstructorParameters<typeof RTCPeerConnection>[0]);
-        configurations.push(configuration);
-      }
-    } as typeof RTCPeerConnection,
+    // A function, for a class that extends a native one would be wrapped natively as well.
+    RTCPeerConnection: function (configuration: Configuration) {
+      configurations.push(configuration);
+      return new RTCPeerConnection(configuration as ConstructorParameters<typeof RTCPeerConnection>[0]);
+    } as unknown as typeof RTCPeerConnection,
     token: async (about) => {
       asked.push(about);
       if (broken-- > 0) throw new Error("the application's server is down");

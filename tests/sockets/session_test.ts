@@ -41,6 +41,7 @@ Deno.test("a peer in the midst of its handshake is not taken for dead", () => {
     onBusy() {},
     onPass() {},
     onStale() {},
+    onSealed() {},
     onAsleep() {},
     makeRoom: () => false,
     onClosed() {},
