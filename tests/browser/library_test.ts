@@ -8,7 +8,7 @@ import { testWith } from "../kit/parts.ts";
 import { type TestServer, testServer } from "../kit/server.ts";
 import { noChromium, openBrowser } from "./chromium.ts";
 
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 40_000;
 
 /** Whether a picture has come. */
 const VIDEO = `[...document.querySelectorAll("video")].some(({ videoWidth }) => videoWidth > 0)`;
@@ -121,9 +121,11 @@ for (const count of [2, 5]) {
 
     // Offline: the link over the loopback interface stays, the server is lost and found again.
     await bob.context.setOffline(true);
+    network.target = undefined;
     network.cut();
-    await bob.until(`mesh.state !== "joined"`);
+    await bob.until(`mesh.state === "waiting"`);
     await bob.context.setOffline(false);
+    network.target = first.port;
     await bob.until(`mesh.state === "joined"`);
     await everybody(people);
     assertEquals(await alice.told(), people.slice(1).map(({ ident }) => ident));
@@ -152,7 +154,8 @@ for (const count of [2, 5]) {
 
     // One leaves, one closes the tab; the rest hears of both.
     await bob.page.evaluate("mesh.leave()");
-    if (count > 2) await people[2]!.page.close({ runBeforeUnload: false });
+    // As a person does: what the page has to say at its end is said.
+    if (count > 2) await people[2]!.page.close({ runBeforeUnload: true });
     await everybody(people.filter((_, i) => i !== 1 && i !== 2));
   });
 }

@@ -2,9 +2,9 @@
 
 import fc from "fast-check";
 import { type Configuration, connect, type Mesh } from "../../lib/client/mod.ts";
-import { assert, assertEquals, assertGreater } from "../kit/assert.ts";
+import { assert, assertEquals, assertGreater, assertLess } from "../kit/assert.ts";
 import { fileWith } from "../kit/files.ts";
-import { type TestServer, testServer } from "../kit/server.ts";
+import { serverProcess, startFlags, type TestServer, testServer } from "../kit/server.ts";
 import { SECRET, token } from "../kit/tokens.ts";
 import { RTCPeerConnection } from "../kit/webrtc.ts";
 import { full, join, next, peerOf, QUICK, until, wire } from "./meshes.ts";
@@ -187,6 +187,45 @@ Deno.test("a mesh whose connection breaks is as it was: no peer is told of, and 
     "peer carol",
   ]]);
 });
+
+for (const how of ["without a secret", "with one"]) {
+  Deno.test(`after kill -9 of the server, ${how}, all come back under their idents, and nobody finds his taken`, async () => {
+    using secret = fileWith("z".repeat(32));
+    const start = async (port: number) => {
+      const options = how === "with one" ? ["--resume-secret-file", secret.path] : [];
+      const args = ["--host", "127.0.0.1", "--port", String(port), "--stun-port", "off", ...options];
+      return await serverProcess(args, {}, [...await startFlags(), `--allow-read=${secret.path}`]);
+    };
+    await using first = await start(0);
+    const port = await first.port;
+    const url = `http://127.0.0.1:${port}`;
+    await using meshes = new AsyncDisposableStack();
+    const all: Mesh[] = [];
+    for (let i = 0; i < 6; i++) all.push(meshes.use(await join({ url, ident: `p${i}` })));
+    await full(...all);
+    const errors: string[] = [];
+    const lines = all.map((mesh) => {
+      mesh.addEventListener("error", ({ error }) => errors.push(error.code));
+      return log(mesh);
+    });
+    const connections = all.map((mesh) => [...mesh.peers.values()].map(({ connection }) => connection));
+    first.kill("SIGKILL");
+    await first.output;
+    await until("for all to notice", () => all.every(({ state }) => state === "waiting"));
+    await using second = await start(port);
+    await second.port;
+    const before = performance.now();
+    await full(...all);
+    // The longest pause between two attempts, and what a busy machine needs.
+    assertLess(performance.now() - before, QUICK.retryMost + 5000);
+    assertEquals([errors, ...lines], [[], ...all.map(() => [])]);
+    assertEquals(
+      all.map((mesh) => [...mesh.peers.values()].map(({ connection }) => connection)),
+      connections,
+    );
+    assertEquals(all.map(({ ident }) => ident), ["p0", "p1", "p2", "p3", "p4", "p5"]);
+  });
+}
 
 Deno.test("a token is fetched to join, and again before it ends; with one that ends it joins anew", async () => {
   using secret = fileWith(SECRET);
