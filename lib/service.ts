@@ -144,6 +144,9 @@ export class Service {
       version: VERSION,
       uptimeSeconds: Math.floor((this.#now() - this.#startedAt) / 1000),
       ...this.#hub.counts(),
+      // Those that newcomers are refused for: should the two ever differ, this is the one that hurts.
+      sockets: this.#admission.sockets - this.#hub.counts().sleeping,
+      clients: this.#admission.clients,
       stun: this.#ice.stunState,
       stunAnswers: this.#ice.stunAnswers(),
     };

@@ -19,6 +19,8 @@ export interface Health {
   readonly version: string;
   readonly uptimeSeconds: number;
   readonly sockets: number;
+  /** Client addresses that hold anything. */
+  readonly clients: number;
   /** Sessions whose socket broke, and whose client may come back. */
   readonly sleeping: number;
   readonly rooms: number;

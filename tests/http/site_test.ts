@@ -43,6 +43,7 @@ Deno.test("/healthz tells status, version, uptime and counts", async () => {
     status: "ok",
     version: VERSION,
     sockets: 1,
+    clients: 1,
     sleeping: 0,
     rooms: 2,
     addresses: 3,

@@ -176,6 +176,14 @@ const LIVES: Readonly<Record<Kind, (life: Life, random: Random, scope: Scope) =>
     return "vanished";
   },
 
+  async resetHandshake(life, random, scope) {
+    const client = await scope.connect();
+    await client.write(handshake(headersOf(life.version, life.address)));
+    // Closed with the answer unread, or before it is there.
+    if (random.chance(0.7)) await pause(random.between(0, 2));
+    return "vanished";
+  },
+
   async halfHandshake(life, random, scope) {
     const client = await scope.connect();
     const request = handshake(headersOf(life.version, life.address));

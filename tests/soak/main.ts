@@ -64,6 +64,8 @@ const SERVER_OPTIONS = [
   // Its clients come from everywhere, and ask for localhost.
   ["--public-host", "127.0.0.1"],
   ["--keepalive", String(KEEPALIVE_SECONDS)],
+  // Sessions are given up as often.
+  ["--resume", String(KEEPALIVE_SECONDS)],
 ].flat();
 
 const OBSERVERS = 6;
@@ -144,7 +146,10 @@ class Watch {
     const deadline = performance.now() + CLEARING;
     for (;;) {
       const health = await this.health();
-      if (health.sockets <= sockets && health.addresses <= sockets) return health;
+      const { clients, sleeping, addresses } = health;
+      if (health.sockets <= sockets && addresses <= sockets && clients <= sockets && sleeping === 0) {
+        return health;
+      }
       if (performance.now() > deadline) return health;
       await pause(50);
     }
@@ -243,7 +248,7 @@ async function soak(options: Options, server: ServerProcess): Promise<SoakReport
   const end = watch.memory();
   await observers.close();
   await laps.end("finish");
-  const { sockets, rooms, addresses } = await watch.settled(0);
+  const { sockets, rooms, addresses, clients, sleeping } = await watch.settled(0);
   server.kill("SIGTERM");
   const { code, stderr } = await server.output;
 
@@ -262,7 +267,7 @@ async function soak(options: Options, server: ServerProcess): Promise<SoakReport
       reasons: Object.fromEntries(logbooks[0]!.reasons),
     },
     memory: end === undefined ? undefined : { middle, end },
-    left: { sockets, rooms, addresses },
+    left: { sockets, rooms, addresses, clients, sleeping },
     server: { code, stderr },
   };
 }

@@ -18,6 +18,8 @@ const WAYS = {
   vanish: { weight: 120, ends: ["vanished"] },
   /** Resets the connection. */
   reset: { weight: 60, ends: ["vanished"] },
+  /** Resets the connection while its handshake is answered. */
+  resetHandshake: { weight: 60, ends: ["vanished"] },
   /** Hangs up with half a request sent. */
   halfHandshake: { weight: 50, ends: ["vanished"] },
   /** Hangs up with a call, or half of one, on its way. */

@@ -38,8 +38,8 @@ export interface SoakReport {
   };
   /** Resident KiB of the server: the most in the middle third of the storm, and when all was over. */
   readonly memory?: { readonly middle: number; readonly end: number };
-  /** What the server held at the end. */
-  readonly left: { readonly sockets: number; readonly rooms: number; readonly addresses: number };
+  /** What the server held at the end: `sockets` and `clients` are what newcomers are refused for. */
+  readonly left: Readonly<Record<"sockets" | "rooms" | "addresses" | "clients" | "sleeping", number>>;
   readonly server: { readonly code: number; readonly stderr: string };
 }
 
@@ -114,8 +114,8 @@ export function judge(report: SoakReport): Verdict[] {
         }`,
     },
     {
-      ok: left.sockets === 0 && left.rooms === 0 && left.addresses === 0,
-      text: `residue: ${left.sockets} sockets, ${left.rooms} rooms, ${left.addresses} addresses`,
+      ok: Object.values(left).every((count) => count === 0),
+      text: `residue: ${Object.entries(left).map(([what, count]) => `${count} ${what}`).join(", ")}`,
     },
     {
       ok: server.code === 0 && server.stderr.trim() === "",

@@ -19,10 +19,12 @@ Deno.test(`${LATE - EARLY} cycles of connect, join, signal, close leave nothing 
   }).output();
   assert(success, new TextDecoder().decode(stderr));
   const [early, late]: Residue[] = JSON.parse(new TextDecoder().decode(stdout));
-  for (const { sockets, rooms, addresses } of [early!, late!]) {
-    assertEquals([sockets, rooms, addresses], [0, 0, 0]);
+  for (const { sockets, rooms, addresses, clients } of [early!, late!]) {
+    assertEquals([sockets, rooms, addresses, clients], [0, 0, 0, 0]);
   }
-  const perCycle = (late!.heap - early!.heap) / (late!.cycles - early!.cycles);
-  // One forgotten map entry or listener a cycle comes to a hundred bytes and more.
-  assertLess(perCycle, 30, `the heap grew by ${perCycle} bytes a cycle: ${JSON.stringify([early, late])}`);
+  for (const what of ["heap", "external"] as const) {
+    const perCycle = (late![what] - early![what]) / (late!.cycles - early!.cycles);
+    // One forgotten map entry or listener a cycle comes to a hundred bytes and more.
+    assertLess(perCycle, 30, `${what} grew by ${perCycle} bytes a cycle: ${JSON.stringify([early, late])}`);
+  }
 });

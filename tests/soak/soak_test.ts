@@ -90,7 +90,7 @@ const GOOD: SoakReport = {
   },
   observers: { ended: [], arrivals: [45, 45], present: [], faults: [], reasons: { closed: 30, left: 15 } },
   memory: { middle: 100_000, end: memoryBound(100_000) },
-  left: { sockets: 0, rooms: 0, addresses: 0 },
+  left: { sockets: 0, rooms: 0, addresses: 0, clients: 0, sleeping: 0 },
   server: { code: 0, stderr: "\n" },
 };
 
@@ -121,6 +121,8 @@ Deno.test("every single fault in a report is found, and for what it is", () => {
     ["residue", { ...GOOD, left: { ...left, sockets: 1 } }],
     ["residue", { ...GOOD, left: { ...left, rooms: 1 } }],
     ["residue", { ...GOOD, left: { ...left, addresses: 1 } }],
+    ["residue", { ...GOOD, left: { ...left, clients: 1 } }],
+    ["residue", { ...GOOD, left: { ...left, sleeping: 1 } }],
     ["server", { ...GOOD, server: { ...server, code: 1 } }],
     ["server", { ...GOOD, server: { ...server, stderr: "error: Uncaught (in promise) Error" } }],
     ["memory", { ...GOOD, memory: { middle: 100_000, end: memoryBound(100_000) + 1 } }],
