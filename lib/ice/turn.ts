@@ -67,7 +67,15 @@ export function iceServers(
   return servers;
 }
 
-/** The URL of a STUN server on UDP; an IPv6 address may stand in brackets or without. */
+/**
+ * The URL of a STUN server on UDP; an IPv6 address may stand in brackets or without.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(stunUrl("2001:db8::1", 3478), "stun:[2001:db8::1]:3478");
+ * ```
+ */
 export function stunUrl(host: string, port: number): string {
   return `stun:${host.includes(":") && !host.startsWith("[") ? `[${host}]` : host}:${port}`;
 }

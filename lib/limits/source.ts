@@ -51,7 +51,16 @@ export class Source {
     }
   }
 
-  /** Of an address as text, with or without a zone. What is no address is the client `::`, all together. */
+  /**
+   * Of an address as text, with or without a zone. What is no address is the client `::`, all together.
+   *
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   *
+   * assertEquals(String(Source.of("::ffff:198.51.100.7")), "198.51.100.7");
+   * assertEquals(String(Source.of("2001:db8:1:2:3::4")), "2001:db8:1:2::/64");
+   * ```
+   */
   static of(address: string): Source {
     const bare = address.replace(/%.*$/, "");
     return new Source(

@@ -9,7 +9,15 @@ export interface Address {
   readonly opening: string;
 }
 
-/** The text after the last colon is the ident, so a room may hold colons. */
+/**
+ * The text after the last colon is the ident, so a room may hold colons.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(addressText("kitchen:left", "alice"), "kitchen:left:alice");
+ * ```
+ */
 export function addressText(room: string, ident: string): string {
   return `${room}:${ident}`;
 }

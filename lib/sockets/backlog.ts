@@ -26,7 +26,18 @@ export class BacklogSpace {
 }
 
 /**
- * The last messages to one client, by their numbers. Lengths are in UTF-16 units, which is what a text takes in memory,
+ * The last messages to one client, by their numbers.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ *
+ * const backlog = new Backlog(0, 100, new BacklogSpace(1000));
+ * for (const text of ["one", "two", "three"]) backlog.push(text);
+ * backlog.seen(1);
+ * assertEquals(backlog.after(2), ["three"]);
+ * assertEquals(backlog.after(0), undefined);
+ * ```
+ * Lengths are in UTF-16 units, which is what a text takes in memory,
  * or half of it: to find out how many bytes it has on the wire would cost as much as a tenth of relaying it.
  */
 export class Backlog {

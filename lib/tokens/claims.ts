@@ -81,7 +81,16 @@ export function readClaims(claims: Readonly<Record<string, unknown>>): Ticket | 
   };
 }
 
-/** Whether a name is one of those, which may end in `*`. */
+/**
+ * Whether a name is one of those, which may end in `*`.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(matches(["kitchen", "hall-*"], "hall-2"), true);
+ * assertEquals(matches(["kitchen", "hall-*"], "kitchen-2"), false);
+ * ```
+ */
 export function matches(patterns: readonly string[], room: string): boolean {
   return patterns.some((pattern) =>
     pattern.endsWith("*") ? room.startsWith(pattern.slice(0, -1)) : room === pattern
