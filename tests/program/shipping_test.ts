@@ -79,7 +79,7 @@ testWith(
       // Packages come first, then what stands beside deno.json.
       const [modules] = embedded.split("deno.json");
       const packages = [...modules!.matchAll(/─ (\S+?)(?:\/\d[^/]*)?\/\* /g)].map(([, name]) => name);
-      assertEquals(packages.toSorted(), ["@logtape/logtape", "deno-std", "ipaddr.js", "marked"]);
+      assertEquals(packages.toSorted(), ["@logtape/logtape", "deno-std", "ipaddr.js", "jose", "marked"]);
       for (const part of ["main.ts", "deno.json", "service.ts", "json_array.wasm"]) {
         assertStringIncludes(embedded, part);
       }
