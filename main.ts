@@ -9,6 +9,7 @@ import { type Config, VARIABLES, VERSION } from "./lib/config/options.ts";
 import { explain, FileError, readSecrets } from "./lib/config/startup.ts";
 import { askHealth } from "./lib/http/healthcheck.ts";
 import type { Health } from "./lib/http/site.ts";
+import { canWatch } from "./lib/runtime/internals.ts";
 import { Listener } from "./lib/runtime/listener.ts";
 import { configureLog, flushLog, log } from "./lib/runtime/log.ts";
 import { listenOn, readableVariables, terminationSignal } from "./lib/runtime/process.ts";
@@ -41,8 +42,11 @@ export function start(config: Config): Server {
     if (remoteAddr.port === 0) return new Response(null, { status: 400 });
     const answer = service.answer(request, remoteAddr.hostname);
     if (answer instanceof Response || answer instanceof Promise) return answer;
-    // Half of the idle timeout passes before the runtime pings, the other half before it gives the peer up.
-    const { socket, response } = Deno.upgradeWebSocket(request, { idleTimeout: 2 * config.keepalive });
+    // Where the sessions can't watch their sockets themselves: half of the idle timeout passes before the runtime
+    // pings, the other half before it gives the peer up.
+    const { socket, response } = Deno.upgradeWebSocket(request, {
+      idleTimeout: canWatch ? 0 : 2 * config.keepalive,
+    });
     // Not by the option `protocol`: it throws where the client lists its subprotocols without spaces.
     if (answer.protocol !== undefined) response.headers.set("sec-websocket-protocol", answer.protocol);
     answer.accept(socket);

@@ -5,6 +5,8 @@
  * should not on 1008, 1009, 4001 and 4003.
  */
 export const CloseCode = {
+  /** The client did not answer a ping. */
+  silent: 1001,
   /** Limits were broken again and again. */
   policy: 1008,
   /** A message was larger than `maxMessageBytes`. */

@@ -10,10 +10,13 @@ function symbolOf(object: object, description: string): symbol | undefined {
   return Object.getOwnPropertySymbols(object).find((symbol) => symbol.description === description);
 }
 
-const renew = symbolOf(WebSocket.prototype, "[[serverHandleIdleTimeout]]");
+/** What the runtime calls at every message and pong of a server's socket. */
+const sign = symbolOf(WebSocket.prototype, "[[serverHandleIdleTimeout]]");
 const { internal } = Deno as unknown as { internal?: symbol };
 const core = internal &&
-  ((Deno as unknown as Inside)[internal] as { core?: { tryClose?: unknown } } | undefined)?.core;
+  ((Deno as unknown as Inside)[internal] as {
+    core?: { tryClose?: (resource: number) => void; cancelTimer?: (timer: unknown) => void };
+  } | undefined)?.core;
 
 /**
  * Ends a socket's connection at once, and frees what waits in it. Without this a socket whose client never answers the
@@ -27,34 +30,63 @@ export function cut(socket: WebSocket): boolean {
   return true;
 }
 
-/** Half of it, in milliseconds, is nearly the longest that a timer can be set to: 23 days. */
-const LONG_SECONDS = 4_000_000;
+/** Who watches a socket: told of every message and pong before anything else is made of it. */
+export interface Watcher {
+  onSign(): void;
+}
+
+const WATCHER = Symbol("watcher");
 
 /**
- * Changes how long the client of a server's socket may be silent (see `idleTimeout` of `Deno.upgradeWebSocket`), and gives
- * it that time anew. 0: for days, which costs nothing; else the runtime sets a timer at every message.
- *
- * @returns false where it could not be done; then it is as it was
+ * Whether sockets can be watched. The runtime itself does so with a timer for each (see `idleTimeout` of
+ * `Deno.upgradeWebSocket`), which takes 3 KiB and is set anew at every message.
  */
-export function setIdleTimeout(socket: WebSocket, seconds: number): boolean {
-  return socket.readyState === WebSocket.OPEN && setTimer(socket, seconds || LONG_SECONDS, seconds);
+export const canWatch: boolean = watchPrototype();
+
+function watchPrototype(): boolean {
+  const { prototype } = WebSocket as unknown as { prototype: Inside };
+  if (sign === undefined) return false;
+  const original = prototype[sign];
+  if (typeof original !== "function" || typeof core?.cancelTimer !== "function") return false;
+  prototype[sign] = function (this: Inside) {
+    const watcher = this[WATCHER] as Watcher | undefined;
+    if (watcher === undefined) original.call(this);
+    else watcher.onSign();
+  };
+  timersOf = (socket) => original.call(socket);
+  return true;
 }
 
-/** The runtime holds on to a socket that is closed until its timer has run out: lets that be soon. */
-export function dropIdleTimeout(socket: WebSocket): void {
-  setTimer(socket, 0.002, 0);
+/** Sets the runtime's timers for a socket. */
+var timersOf: ((socket: Inside) => void) | undefined;
+
+/** From now on the watcher is told of every sign of life; the runtime has to have been told that there is no idle timeout. */
+export function watch(socket: WebSocket, watcher: Watcher): void {
+  (socket as unknown as Inside)[WATCHER] = watcher;
 }
 
-/** Ends the timer that there is, and sets one for half that time; and what those that come are to be set to. */
-function setTimer(socket: WebSocket, seconds: number, afterwards: number): boolean {
+/** Milliseconds until the ping goes out, and days for which the runtime waits for an answer: somebody else does. */
+const PING_SECONDS = 0.002;
+const LONG_SECONDS = 4_000_000;
+
+/** Sends a ping to a socket that is watched; a sign of life should follow, and then `calm`. */
+export function ping(socket: WebSocket): void {
   const inside = socket as unknown as Inside;
   const duration = symbolOf(socket, "[[idleTimeout]]");
-  const method = renew && inside[renew];
-  if (duration === undefined || typeof method !== "function" || typeof inside[duration] !== "number") {
-    return false;
-  }
-  inside[duration] = seconds;
-  method.call(socket);
-  inside[duration] = afterwards;
-  return true;
+  if (duration === undefined || timersOf === undefined || socket.readyState !== WebSocket.OPEN) return;
+  inside[duration] = PING_SECONDS;
+  timersOf(inside);
+  inside[duration] = LONG_SECONDS;
+}
+
+/** Ends what `ping` has begun: the runtime holds on to a socket for as long as it has a timer. */
+export function calm(socket: WebSocket): void {
+  const inside = socket as unknown as Inside;
+  const [duration, timer] = ["[[idleTimeout]]", "[[idleTimeoutTimeout]]"].map((name) =>
+    symbolOf(socket, name)
+  );
+  if (duration === undefined || timer === undefined || !canWatch) return;
+  if (inside[timer]) core!.cancelTimer!(inside[timer]);
+  inside[timer] = undefined;
+  inside[duration] = 0;
 }

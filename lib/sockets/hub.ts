@@ -10,6 +10,7 @@ import { MemoryStore } from "../rooms/memory.ts";
 import { type ResumeLimits, Resumption } from "./resumption.ts";
 import { SEAL_LIFE } from "./seal.ts";
 import { type Client, Session, type SessionContext } from "./session.ts";
+import { canWatch } from "../runtime/internals.ts";
 import type { Sleeper } from "../limits/accounts.ts";
 import type { Tally } from "../runtime/tally.ts";
 import type { Tokens } from "../tokens/tokens.ts";
@@ -53,7 +54,9 @@ export interface HubOptions {
 /** Milliseconds between two looks at the clock, and between two looks for peers that have died. */
 const TICK = 500;
 const SWEEP_INTERVAL = 5000;
-const DAY = 86_400_000;
+
+/** In the time of keepalive each session is looked at about so often. */
+const LOOKS_PER_KEEPALIVE = 4;
 
 /** Milliseconds between two looks at memberships that end. */
 const PASS_INTERVAL = 1000;
@@ -71,8 +74,6 @@ export class Hub {
   readonly #timer: ReturnType<typeof setInterval>;
   /** Sessions whose handshake was not through when they were last looked at, and since when they are there. */
   readonly #connecting = new Map<Session, number>();
-  /** Sessions that talk: see `Session.restIfSilent`. */
-  readonly #busy = new Set<Session>();
   /** Sessions whose clients are gone, and since when: the first of them first. */
   readonly #sleeping = new Map<Session, number>();
   /** Sessions with members by token. */
@@ -84,7 +85,10 @@ export class Hub {
   #passesLookedAt: number;
   #tickedAt: number;
   #sweptAt: number;
-  #wokeAt: number;
+  /** Ticks between two looks at a session, which fall on different ticks for different sessions; and looks per keepalive. */
+  readonly #ticksPerLook: number;
+  readonly #looksPerKeepalive: number;
+  #ticks = 0;
   readonly #emptied = Promise.withResolvers<void>();
   #draining = false;
 
@@ -131,7 +135,6 @@ export class Hub {
       takeIce,
       resumption: limits.resume > 0 ? new Resumption<Session>(limits, resumeSecret) : undefined,
       tokens,
-      onBusy: (session) => this.#busy.add(session),
       onPass: (session) => this.#withPasses.add(session),
       onStale: (session) => {
         this.#stale.add(session);
@@ -145,14 +148,12 @@ export class Hub {
       },
       onAsleep: (session, client) => {
         this.#connecting.delete(session);
-        this.#busy.delete(session);
         this.#sleeping.set(session, now());
         onAsleep(client, session);
       },
       onClosed: (session, client) => {
         this.#sessions.delete(session);
         this.#connecting.delete(session);
-        this.#busy.delete(session);
         this.#withPasses.delete(session);
         this.#stale.delete(session);
         this.#sealed.delete(session);
@@ -161,11 +162,10 @@ export class Hub {
         if (this.#draining && this.#sessions.size === 0) this.#emptied.resolve();
       },
     };
-    this.#tickedAt =
-      this.#sweptAt =
-      this.#wokeAt =
-      this.#passesLookedAt =
-        now();
+    const ticksPerKeepalive = keepalive * 1000 / TICK;
+    this.#ticksPerLook = Math.max(1, Math.floor(ticksPerKeepalive / LOOKS_PER_KEEPALIVE));
+    this.#looksPerKeepalive = Math.max(2, Math.floor(ticksPerKeepalive / this.#ticksPerLook));
+    this.#tickedAt = this.#sweptAt = this.#passesLookedAt = now();
     this.#timer = setInterval(() => this.#tick(), TICK);
   }
 
@@ -211,11 +211,6 @@ export class Hub {
     // Stopped, frozen or asleep: what clients have sent meanwhile is read after the timers that would give them up.
     const stoodStill = now - this.#tickedAt > 2 * TICK;
     this.#tickedAt = now;
-    for (const session of this.#busy) if (!session.restIfSilent()) this.#busy.delete(session);
-    if (now - this.#wokeAt >= DAY) {
-      this.#wokeAt = now;
-      for (const session of this.#busy) session.stayAwake();
-    }
     if (stoodStill) {
       for (const session of this.#sessions) session.forgiveSilence();
       for (const session of this.#sleeping.keys()) this.#sleeping.set(session, now);
@@ -235,6 +230,12 @@ export class Hub {
     for (const [session, at] of this.#sealed) {
       if (now - at < SEAL_INTERVAL) break;
       this.#seal(session, now);
+    }
+    const turn = this.#ticks++ % this.#ticksPerLook;
+    if (canWatch) {
+      for (const session of this.#sessions) {
+        if (session.number % this.#ticksPerLook === turn) session.listen(this.#looksPerKeepalive);
+      }
     }
     if (now - this.#sweptAt < SWEEP_INTERVAL) return;
     this.#sweptAt = now;

@@ -40,7 +40,7 @@ import {
 } from "../protocol/codec.ts";
 import { addressText } from "../protocol/address.ts";
 import { freshIdent } from "../protocol/ident.ts";
-import { cut, dropIdleTimeout, setIdleTimeout } from "../runtime/internals.ts";
+import { calm, canWatch, cut, ping, watch, type Watcher } from "../runtime/internals.ts";
 import type { JoinClaim, RoomEvents, RoomStore } from "../rooms/store.ts";
 import type { Tally } from "../runtime/tally.ts";
 import { admit, type Pass, type Ticket, TokenFault } from "../tokens/claims.ts";
@@ -70,8 +70,6 @@ export interface SessionContext {
   readonly resumption?: Resumption<Session> | undefined;
   /** Where tokens are asked for. */
   readonly tokens?: Tokens | undefined;
-  /** Told of a session that is to be asked by `restIfSilent` from now on, until it says no. */
-  readonly onBusy: (session: Session) => void;
   /** Told of a session that is to be asked by `lookAtPasses` from now on, until it says no. */
   readonly onPass: (session: Session) => void;
   /** Told of a session that holds something else than its client has a seal of. */
@@ -131,7 +129,10 @@ const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
  * Handles the events of one server-side WebSocket. It listens with itself as the listener object, which spares a
  * closure per event and socket.
  */
-export class Session implements EventListenerObject, OutboxOwner, Sleeper {
+export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watcher {
+  /** Counts sessions, so that not all are looked at in the same moment. */
+  static #count = 0;
+  readonly number: number = Session.#count++;
   readonly #client: Client;
   readonly #context: SessionContext;
   readonly #outbox: Outbox;
@@ -161,9 +162,9 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper {
   #asleep = false;
   #closed = false;
   #closing: ReturnType<typeof setTimeout> | undefined;
-  /** Whether a message has come since `restIfSilent` was called, and whether that is called at all. */
-  #heard = false;
-  #busy = false;
+  /** Looks since the last sign of life, the first of which may come right behind it; see `listen`. */
+  #silence = 0;
+  #pinged = false;
   /** When it was told to close, or was given up. */
   #endedAt?: number;
 
@@ -173,6 +174,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper {
     this.#client = client;
     this.#context = context;
     this.#outbox = new Outbox(socket, limits.maxQueueBytes, this);
+    if (canWatch) watch(socket, this);
     if (client.version === 3) socket.addEventListener("open", this, ONCE);
     socket.addEventListener("message", this);
     socket.addEventListener("close", this);
@@ -292,37 +294,36 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper {
     return this.#asleep;
   }
 
+  /** A message or a pong has come. */
+  onSign(): void {
+    this.#silence = 0;
+    if (!this.#pinged) return;
+    this.#pinged = false;
+    calm(this.#client.socket);
+  }
+
   /** The process has stood still: that is not to count as the client's silence. */
   forgiveSilence(): void {
-    if (!this.#busy) this.#setIdleTimeout();
+    this.#silence = 0;
   }
 
-  /** To be called every day for those that are busy. */
-  stayAwake(): void {
-    setIdleTimeout(this.#client.socket, 0);
-  }
-
-  /** To be called now and then for those that are busy. Returns whether it still is: else it is watched for silence again. */
-  restIfSilent(): boolean {
-    if (this.#heard) {
-      this.#heard = false;
-      return true;
+  /**
+   * To be called at equal intervals, so many of which make up the time of keepalive. A client that was silent for nearly
+   * that long is pinged, and is given up where nothing comes for as long again.
+   */
+  listen(looksPerKeepalive: number): void {
+    if (!this.#open || this.connecting) return;
+    this.#silence++;
+    if (!this.#pinged && this.#silence >= looksPerKeepalive) {
+      this.#pinged = true;
+      this.#silence = looksPerKeepalive;
+      ping(this.#client.socket);
+    } else if (this.#pinged && this.#silence >= 2 * looksPerKeepalive) {
+      if (this.#lose()) return;
+      this.close(CloseCode.silent, "no answer to a ping", "timeout");
+      // Who is as good as dead is told, but not waited for.
+      setTimeout(() => this.giveUp("timeout"), 2 * CLOSE_DELAY);
     }
-    this.#busy = false;
-    this.#setIdleTimeout();
-    return false;
-  }
-
-  #setIdleTimeout(): void {
-    setIdleTimeout(this.#client.socket, 2 * this.#context.welcome.keepaliveSeconds);
-  }
-
-  /** Whoever talks need not be watched for silence: the runtime sets a timer at every message otherwise. */
-  #wake(): void {
-    this.#heard = true;
-    if (this.#busy || !setIdleTimeout(this.#client.socket, 0)) return;
-    this.#busy = true;
-    this.#context.onBusy(this);
   }
 
   /** How rooms reach the sessions. */
@@ -379,7 +380,6 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper {
 
   #onMessage(data: string | ArrayBuffer): void {
     if (!this.#open) return;
-    if (!this.#heard) this.#wake();
     if (this.#waiting !== undefined) this.#wait(data);
     else this.#take(data);
   }
@@ -499,7 +499,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper {
     this.#closed = true;
     this.#asleep = false;
     clearTimeout(this.#closing);
-    dropIdleTimeout(this.#client.socket);
+    calm(this.#client.socket);
     this.#depart(reason);
     this.#context.onClosed(this, this.#client);
   }
@@ -533,7 +533,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper {
     this.#open = false;
     this.#asleep = true;
     this.#outbox.detach();
-    dropIdleTimeout(this.#client.socket);
+    calm(this.#client.socket);
     // What there may be many of is as small as can be.
     this.#calls =
       this.#joins =

@@ -38,7 +38,6 @@ Deno.test("a peer in the midst of its handshake is not taken for dead", () => {
     now: () => 0,
     ice: () => ({ iceServers: [] }),
     takeIce: () => true,
-    onBusy() {},
     onPass() {},
     onStale() {},
     onSealed() {},
