@@ -37,6 +37,9 @@ export interface Watcher {
 
 const WATCHER = Symbol("watcher");
 
+/** Sets the runtime's timers for a socket. */
+let timersOf: ((socket: Inside) => void) | undefined;
+
 /**
  * Whether sockets can be watched. The runtime itself does so with a timer for each (see `idleTimeout` of
  * `Deno.upgradeWebSocket`), which takes 3 KiB and is set anew at every message.
@@ -56,9 +59,6 @@ function watchPrototype(): boolean {
   timersOf = (socket) => original.call(socket);
   return true;
 }
-
-/** Sets the runtime's timers for a socket. */
-var timersOf: ((socket: Inside) => void) | undefined;
 
 /** From now on the watcher is told of every sign of life; the runtime has to have been told that there is no idle timeout. */
 export function watch(socket: WebSocket, watcher: Watcher): void {
