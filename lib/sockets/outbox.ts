@@ -64,10 +64,19 @@ export class Outbox {
       this.#held.push(text);
       return;
     }
+    if (!this.#attached) return this.#store(text);
     if (this.#backlog === undefined) this.#sent++;
     else this.#backlog.push(text);
-    if (this.#attached) this.#put(text);
-    else if (this.#backlog!.stopped) this.#overflow();
+    this.#put(text);
+  }
+
+  /**
+   * Keeps what can't be sent. Sending would have made a copy of it; as it is it may be a part of a longer text, all of
+   * which would stay in memory: this copies.
+   */
+  #store(text: string): void {
+    this.#backlog!.push((" " + text).slice(1));
+    if (this.#backlog!.stopped) this.#overflow();
   }
 
   /** Queues a text frame that has no number: see the protocol's section on resuming. */

@@ -5,6 +5,7 @@ import { assert, assertEquals, assertGreater, assertMatch } from "../kit/assert.
 import { coturn } from "../kit/coturn.ts";
 import { missingBinaries, testWith } from "../kit/parts.ts";
 import { nginx } from "../kit/proxies.ts";
+import { fileWith } from "../kit/files.ts";
 import { testServer } from "../kit/server.ts";
 import { RTCPeerConnection } from "../kit/webrtc.ts";
 
@@ -68,6 +69,7 @@ Deno.test("STUN that never answers: UDP is blocked, as far as one can see", asyn
 
 testWith(missingBinaries("turnserver"), "TURN with another secret than ours, and with the same", async () => {
   await using turn = await coturn({ address: "127.0.0.1", secret: "north" });
+  using kept = fileWith("north");
   for (const secret of ["south", "north"]) {
     const turnSecretFile = await Deno.makeTempFile();
     await Deno.writeTextFile(turnSecretFile, secret);
@@ -76,6 +78,12 @@ testWith(missingBinaries("turnserver"), "TURN with another secret than ours, and
     const { verdict, step } = await check(server.httpUrl);
     if (secret === "north") {
       assertMatch(verdict("turn"), /^ok: turn:127\.0\.0\.1:\d+\?transport=udp relays, after/);
+      await using byTcp = testServer({
+        turnUrl: [turn.url.replace("udp", "tcp")],
+        turnSecretFile: kept.path,
+      });
+      const { verdict: other } = await check(byTcp.httpUrl);
+      assertMatch(other("turn"), /^ok: turn:127\.0\.0\.1:\d+\?transport=tcp relays, after/);
     } else {
       assertMatch(verdict("turn"), /^failed: turn:/);
       assertMatch(step("turn").advice!, /the same secret/);

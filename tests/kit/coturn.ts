@@ -3,7 +3,7 @@
 import { run, type Running, start } from "./programs.ts";
 
 export interface Coturn extends AsyncDisposable {
-  /** Its TURN URL. */
+  /** Its TURN URL, by UDP. */
   readonly url: string;
 }
 
@@ -16,11 +16,10 @@ export interface CoturnOptions {
   within?: readonly string[];
 }
 
-/** What makes coturn read no configuration, speak UDP only, and write nothing outside a folder. */
+/** What makes coturn read no configuration, speak no TLS, and write nothing outside a folder. */
 export function quietArguments(directory: string): string[] {
   return [
     "-n",
-    "--no-tcp",
     "--no-tls",
     "--no-dtls",
     "--no-cli",

@@ -97,3 +97,26 @@ Deno.test(`${CROWD} sockets that are dropped asleep hold no more than they may, 
   assertEquals([addresses, rooms], [2, 1]);
   for (const client of [...pair, ...newcomers]) client[Symbol.dispose]();
 });
+
+Deno.test("a signal to one that sleeps is kept without what stood around it", async () => {
+  await using server = await serverProcess(["--port", "0", "--stun-port", "off"]);
+  const port = await server.port;
+  using sleeper = await ResumingClient.join(port, "s", "r");
+  using a = await ResumingClient.join(port, "a", "r");
+  const padded = (spaces: number) => " ".repeat(spaces) + '["signal","r:a","r:s","a word or two of data"]';
+  const send = async (spaces: number) => {
+    for (let i = 0; i < 10; i++) await a.settle(...Array(60).fill(padded(spaces)));
+  };
+  sleeper.drop();
+  while ((await (await fetch(`http://127.0.0.1:${port}/healthz`)).json()).sleeping === 0);
+  // What is read and thrown away leaves its mark as well.
+  for (let i = 0; i < 10; i++) await a.settle(...Array(60).fill(padded(60_000).replace("r:s", "r:x")));
+  const before = rss(server.pid);
+  await send(60_000);
+  assertLess(rss(server.pid) - before, 16 * 1024 * 1024);
+  assertEquals((await sleeper.resume(port))[0], "resumed");
+  assertEquals(
+    (await sleeper.settle()).filter((message) => (message as string[])[0] === "signal").length,
+    600,
+  );
+});
