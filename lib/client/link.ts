@@ -89,7 +89,7 @@ export const GOODBYE_MS = 50;
 
 const SENTENCES: Record<Failure["why"], string> = {
   "no-answer": "The other side did not answer.",
-  "no-candidates": "One side has no address to be reached at.",
+  "no-candidates": "One side has no network address.",
   "ice-failed": "The two networks let no connection through, not even by TURN.",
   "relay-needed": "The two networks let no connection through, and there is no TURN server.",
   "other": "The two sides did not agree.",
@@ -393,9 +393,9 @@ export class Link {
     channel.addEventListener("close", () => {
       if (this.#control !== channel) return;
       this.#control = undefined;
-      // ICE would find out much later.
+      // ICE would find out much later. A goodbye by the server may be on its way still.
       this.#closed = true;
-      if (this.state === "connected") this.#onLost(true);
+      setTimeout(() => this.#closed && this.#onLost(true), GOODBYE_MS);
     });
   }
 

@@ -218,7 +218,7 @@ export class Signaller extends Target<SignallerEvents> implements Disposable {
   }
 
   close(): void {
-    this.#end(new SignalError("aborted", "The connection was closed."), 1000);
+    this.#end(new SignalError("aborted", "It was closed."), 1000);
   }
 
   [Symbol.dispose](): void {
