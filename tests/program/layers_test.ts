@@ -49,6 +49,18 @@ Deno.test("no import climbs: a room imports lower rooms only", async () => {
   assert(arrows > 30, `only ${arrows} imports between rooms were found: is the pattern still right?`);
 });
 
+Deno.test("nothing stands at the top but what the design names", async () => {
+  const { success, stdout } = await new Deno.Command("git", { args: ["ls-files"], cwd: ROOT, stderr: "null" })
+    .output()
+    .catch(() => ({ success: false, stdout: new Uint8Array() }));
+  // Without git, or its history, as in an archive: what there is.
+  const files = success
+    ? new TextDecoder().decode(stdout).trim().split("\n").map((file) => file.split("/")[0]!)
+    : ["main.ts"];
+  const named = ["Dockerfile", "LICENSE", "README.md", "deno.json", "deno.lock", "lib", "main.ts", "tests"];
+  assertEquals([...new Set(files)].filter((name) => !name.startsWith(".") && !named.includes(name)), []);
+});
+
 Deno.test("one file stands at the top of lib", () => {
   assertEquals(files.filter((file) => /^lib\/[^/]+$/.test(file)), ["lib/service.ts"]);
 });
