@@ -104,10 +104,7 @@ export class Service {
       takeIce: ({ account }) => this.#ice.take(account.source),
       takeLine: () => this.#refusalLog.takeLine(),
       onAsleep: ({ account }, sleeper) => this.#admission.rest(account, sleeper),
-      onClosed: ({ account }, sleeper) => {
-        if (sleeper) this.#admission.wake(account, sleeper);
-        this.#admission.release(account);
-      },
+      onClosed: ({ account }, sleeper) => this.#admission.release(account, sleeper),
     });
     if (secrets.admin !== undefined) {
       const wrong = clientRates(config, config.tokenRate, config.tokenBurst);
@@ -139,13 +136,14 @@ export class Service {
 
   /** What `/healthz` tells at the moment. */
   health(): Health {
+    const counts = this.#hub.counts();
     return {
       status: this.#hub.draining ? "draining" : "ok",
       version: VERSION,
       uptimeSeconds: Math.floor((this.#now() - this.#startedAt) / 1000),
-      ...this.#hub.counts(),
+      ...counts,
       // Those that newcomers are refused for: should the two ever differ, this is the one that hurts.
-      sockets: this.#admission.sockets - this.#hub.counts().sleeping,
+      sockets: this.#admission.sockets - counts.sleeping,
       clients: this.#admission.clients,
       stun: this.#ice.stunState,
       stunAnswers: this.#ice.stunAnswers(),

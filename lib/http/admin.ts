@@ -1,9 +1,10 @@
 /** Rooms for the administrator: JSON to look at them, and a way to remove a member. */
 
-import { createHash, timingSafeEqual } from "node:crypto";
+import { timingSafeEqual } from "node:crypto";
 import type { Source } from "../limits/source.ts";
+import { sha256 } from "../runtime/digest.ts";
 import { content, refusal } from "./responses.ts";
-import { bearerToken } from "./bearer.ts";
+import { bearerOf } from "./bearer.ts";
 import type { Visit } from "./visit.ts";
 
 /** A room, in a list. */
@@ -64,7 +65,7 @@ export class Admin {
     const { mayTry, onWrong, administration } = this.#options;
     const { request: { method, headers }, url, client } = visit;
     // Not by the address: that stands in logs and histories.
-    const given = headers.get("authorization") === null ? undefined : bearerToken(visit);
+    const given = bearerOf(headers);
     if (!mayTry(client)) {
       return refusal(429, "Your address has been wrong too often.", { "retry-after": "10" });
     }
@@ -118,8 +119,4 @@ function readPath(pathname: string): string[] | undefined {
   } catch {
     return undefined;
   }
-}
-
-function sha256(text: string): Uint8Array {
-  return createHash("sha256").update(text).digest();
 }

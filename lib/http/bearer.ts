@@ -2,8 +2,12 @@
 
 import type { Visit } from "./visit.ts";
 
-/** Of `Authorization: Bearer` (RFC 6750 section 2.1); or, for browsers' WebSockets, `?token=` in the address. */
+/** Of `Authorization: Bearer` (RFC 6750 section 2.1). */
+export function bearerOf(headers: Headers): string | undefined {
+  return /^Bearer +([\w.~+/=-]+) *$/i.exec(headers.get("authorization") ?? "")?.[1];
+}
+
+/** The same, or, for browsers' WebSockets, `?token=` in the address. */
 export function bearerToken({ request, url }: Visit): string | undefined {
-  const [, bearer] = /^Bearer +([\w.~+/=-]+) *$/i.exec(request.headers.get("authorization") ?? "") ?? [];
-  return bearer ?? url.searchParams.get("token") ?? undefined;
+  return bearerOf(request.headers) ?? url.searchParams.get("token") ?? undefined;
 }

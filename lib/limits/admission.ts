@@ -2,7 +2,7 @@
 
 import { type Account, Accounts, type Sleeper } from "./accounts.ts";
 import { type ClientLimits, clientRates, holdingLimits } from "./limits.ts";
-import type { Source, Tier } from "./source.ts";
+import type { Source } from "./source.ts";
 import type { SourceRates } from "./source_rates.ts";
 
 /** Why a socket was not admitted. */
@@ -42,37 +42,31 @@ export class Admission {
    * gone but keep a place give way: the first of them first, of the client or network that has no more places.
    */
   admit(source: Source): Account | AdmissionRefusal {
-    const crowded = this.#open >= this.#maxSockets;
-    if (crowded && this.#sleepers.size === 0) return "server-full";
+    if (this.#open >= this.#maxSockets && this.#sleepers.size === 0) return "server-full";
     const account = this.#accounts.of(source);
     const full = account.full("sockets");
-    if (full !== undefined && account.oldestSleeper(full) === undefined) return refusalOf(full);
+    if (full !== undefined && account.oldestSleeper(full) === undefined) {
+      return full === "client" ? "client-full" : "network-full";
+    }
     if (!this.#rates.take(source, this.#now())) return "connect-rate";
-    if (full !== undefined && !account.makeRoom("sockets")) return refusalOf(account.full("sockets")!);
+    // Who sleeps in the smallest that is full sleeps in those around it, too.
+    account.makeRoom("sockets");
     if (this.#open >= this.#maxSockets) this.#sleepers.values().next().value!.giveWay();
     account.take("sockets");
     this.#open++;
     return account;
   }
 
-  /** The client of a socket is gone, but its place is kept until `wake` or `release`. */
+  /** The client of a socket is gone, but its place is kept until `release`. */
   rest(account: Account, sleeper: Sleeper): void {
     account.addSleeper(sleeper);
     this.#sleepers.add(sleeper);
   }
 
-  wake(account: Account, sleeper: Sleeper): void {
-    account.removeSleeper(sleeper);
-    this.#sleepers.delete(sleeper);
-  }
-
-  /** Gives back a place that `admit` gave. */
-  release(account: Account): void {
+  /** Gives back a place that `admit` gave; `sleeper`: who has kept it meanwhile, if anybody has. */
+  release(account: Account, sleeper?: Sleeper): void {
+    if (sleeper !== undefined && this.#sleepers.delete(sleeper)) account.removeSleeper(sleeper);
     account.giveBack("sockets");
     this.#open--;
   }
-}
-
-function refusalOf(tier: Tier): AdmissionRefusal {
-  return tier === "client" ? "client-full" : "network-full";
 }

@@ -22,6 +22,12 @@ export function addressText(room: string, ident: string): string {
   return `${room}:${ident}`;
 }
 
+/** The other way round. */
+export function splitAddress(text: string): { room: string; ident: string } {
+  const colon = text.lastIndexOf(":");
+  return { room: text.slice(0, colon), ident: text.slice(colon + 1) };
+}
+
 export function makeAddress(text: string): Address {
   const quoted = JSON.stringify(text);
   return { text, quoted, opening: `["signal",${quoted},` };

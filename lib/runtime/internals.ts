@@ -37,27 +37,26 @@ export interface Watcher {
 
 const WATCHER = Symbol("watcher");
 
-/** Sets the runtime's timers for a socket. */
-let timersOf: ((socket: Inside) => void) | undefined;
+/** What the runtime would do at such a sign, which is to set its timers; `undefined` where that can't be put off. */
+const setTimers = interceptSigns();
 
 /**
  * Whether sockets can be watched. The runtime itself does so with a timer for each (see `idleTimeout` of
  * `Deno.upgradeWebSocket`), which takes 3 KiB and is set anew at every message.
  */
-export const canWatch: boolean = watchPrototype();
+export const canWatch: boolean = setTimers !== undefined;
 
-function watchPrototype(): boolean {
+function interceptSigns(): ((socket: Inside) => void) | undefined {
   const { prototype } = WebSocket as unknown as { prototype: Inside };
-  if (sign === undefined) return false;
+  if (sign === undefined) return undefined;
   const original = prototype[sign];
-  if (typeof original !== "function" || typeof core?.cancelTimer !== "function") return false;
+  if (typeof original !== "function" || typeof core?.cancelTimer !== "function") return undefined;
   prototype[sign] = function (this: Inside) {
     const watcher = this[WATCHER] as Watcher | undefined;
     if (watcher === undefined) original.call(this);
     else watcher.onSign();
   };
-  timersOf = (socket) => original.call(socket);
-  return true;
+  return (socket) => original.call(socket);
 }
 
 /** From now on the watcher is told of every sign of life; the runtime has to have been told that there is no idle timeout. */
@@ -65,7 +64,7 @@ export function watch(socket: WebSocket, watcher: Watcher): void {
   (socket as unknown as Inside)[WATCHER] = watcher;
 }
 
-/** Milliseconds until the ping goes out, and days for which the runtime waits for an answer: somebody else does. */
+/** Twice the time until the ping goes out, and until the runtime gives up waiting: days, since somebody else does that. */
 const PING_SECONDS = 0.002;
 const LONG_SECONDS = 4_000_000;
 
@@ -73,9 +72,9 @@ const LONG_SECONDS = 4_000_000;
 export function ping(socket: WebSocket): void {
   const inside = socket as unknown as Inside;
   const duration = symbolOf(socket, "[[idleTimeout]]");
-  if (duration === undefined || timersOf === undefined || socket.readyState !== WebSocket.OPEN) return;
+  if (duration === undefined || setTimers === undefined || socket.readyState !== WebSocket.OPEN) return;
   inside[duration] = PING_SECONDS;
-  timersOf(inside);
+  setTimers(inside);
   inside[duration] = LONG_SECONDS;
 }
 

@@ -9,10 +9,6 @@ export class BacklogSpace {
     this.#most = most;
   }
 
-  get used(): number {
-    return this.#used;
-  }
-
   /** Takes so much, where there is so much left. */
   take(units: number): boolean {
     if (this.#used + units > this.#most) return false;
@@ -26,7 +22,8 @@ export class BacklogSpace {
 }
 
 /**
- * The last messages to one client, by their numbers.
+ * The last messages to one client, by their numbers. Lengths are in UTF-16 units, which is what a text takes in memory,
+ * or half of it: to find out how many bytes it has on the wire would cost as much as a tenth of relaying it.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
@@ -37,8 +34,6 @@ export class BacklogSpace {
  * assertEquals(backlog.after(2), ["three"]);
  * assertEquals(backlog.after(0), undefined);
  * ```
- * Lengths are in UTF-16 units, which is what a text takes in memory,
- * or half of it: to find out how many bytes it has on the wire would cost as much as a tenth of relaying it.
  */
 export class Backlog {
   readonly #space: BacklogSpace;
@@ -55,11 +50,6 @@ export class Backlog {
     this.#sent = sent;
     this.#most = most;
     this.#space = space;
-  }
-
-  /** The number of the last message. */
-  get sent(): number {
-    return this.#sent;
   }
 
   /** How many messages are kept. */

@@ -48,7 +48,7 @@ export interface HubOptions {
   /** A client is gone, and its place is kept for it until `onClosed`. */
   readonly onAsleep: (client: Client, sleeper: Sleeper) => void;
   /** Called once for each client, when its socket is closed for good, and its place is not kept any more. */
-  readonly onClosed: (client: Client, sleeper?: Sleeper) => void;
+  readonly onClosed: (client: Client, sleeper: Sleeper) => void;
 }
 
 /** Milliseconds between two looks at the clock, and between two looks for peers that have died. */
@@ -157,8 +157,8 @@ export class Hub {
         this.#withPasses.delete(session);
         this.#stale.delete(session);
         this.#sealed.delete(session);
-        if (this.#sleeping.delete(session)) onClosed(client, session);
-        else onClosed(client);
+        this.#sleeping.delete(session);
+        onClosed(client, session);
         if (this.#draining && this.#sessions.size === 0) this.#emptied.resolve();
       },
     };

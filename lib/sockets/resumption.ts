@@ -3,7 +3,7 @@
 import { randomBytes } from "node:crypto";
 import type { ResumeOffer } from "../protocol/codec.ts";
 import { BacklogSpace } from "./backlog.ts";
-import { MAX_SEAL, SEAL_LIFE, type Sealed, type SealedMember, Sealer } from "./seal.ts";
+import { SEAL_LIFE, type Sealed, type SealedMember, Sealer } from "./seal.ts";
 
 export interface ResumeLimits {
   /** Seconds for which a session waits for its client; 0: not at all. */
@@ -61,7 +61,6 @@ export class Resumption<S> {
 
   /** The session that an id or a seal is of; or what a former life has sealed, which is found once. */
   find(text: string): { readonly session: S } | { readonly sealed: Sealed } | undefined {
-    if (text.length > MAX_SEAL) return undefined;
     const sealed = this.#sealer?.open(text);
     const session = this.#sessions.get(this.#sealer === undefined ? text : sealed?.id ?? "");
     if (session !== undefined) return { session };

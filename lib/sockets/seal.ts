@@ -38,8 +38,10 @@ const ALGORITHM = "aes-256-gcm";
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 
-/** Its members in order: short, for it travels. */
-type Packed = [string, string, number, [string, string, number, [number, 0 | 1, 0 | 1, string?]?][]];
+/** As arrays, in the order of the interfaces: short, for it travels. Of no proof the text is empty. */
+type PackedPass = [until: number, publish: boolean, ice: boolean, info?: string];
+type PackedMember = [address: string, proof: string, since: number, pass?: PackedPass];
+type Packed = [id: string, life: string, until: number, members: PackedMember[]];
 
 /** Seals and opens with AES-256-GCM (NIST SP 800-38D), by a key that is derived from a secret (RFC 5869). */
 export class Sealer {
@@ -55,14 +57,11 @@ export class Sealer {
     const packed: Packed = [id, life, until, []];
     let room = MAX_SEAL * 3 / 4 - NONCE_BYTES - TAG_BYTES - JSON.stringify(packed).length;
     for (const { address, proof, since, pass } of members) {
-      const member: Packed[3][number] = [
-        address,
-        proof === undefined ? "" : toBase64(proof),
-        since,
-        ...pass === undefined
-          ? [] as const
-          : [[pass.until, pass.publish ? 1 : 0, pass.ice ? 1 : 0, ...pass.info ? [pass.info] : []]] as const,
-      ] as Packed[3][number];
+      const member: PackedMember = [address, Buffer.from(proof ?? []).toString("base64url"), since];
+      if (pass !== undefined) {
+        const { until, publish, ice, info } = pass;
+        member.push(info === undefined ? [until, publish, ice] : [until, publish, ice, info]);
+      }
       room -= Buffer.byteLength(JSON.stringify(member)) + 1;
       if (room < 0) break;
       packed[3].push(member);
@@ -75,9 +74,10 @@ export class Sealer {
 
   /** `undefined` where it is no seal of this secret. Its time may be over. */
   open(text: string): Sealed | undefined {
-    if (text.length > MAX_SEAL || !/^[\w-]+$/.test(text)) return undefined;
+    if (text.length > MAX_SEAL) return undefined;
     const bytes = Buffer.from(text, "base64url");
-    if (bytes.length <= NONCE_BYTES + TAG_BYTES) return undefined;
+    // The decoder passes over what does not belong there.
+    if (bytes.length <= NONCE_BYTES + TAG_BYTES || bytes.toString("base64url") !== text) return undefined;
     let packed: Packed;
     try {
       const decipher = createDecipheriv(ALGORITHM, this.#key, bytes.subarray(0, NONCE_BYTES));
@@ -96,12 +96,8 @@ export class Sealer {
         address,
         proof: proof === "" ? undefined : new Uint8Array(Buffer.from(proof, "base64url")),
         since,
-        pass: pass && { until: pass[0], publish: pass[1] === 1, ice: pass[2] === 1, info: pass[3] },
+        pass: pass && { until: pass[0], publish: pass[1], ice: pass[2], info: pass[3] },
       })),
     };
   }
-}
-
-function toBase64(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString("base64url");
 }

@@ -1,6 +1,5 @@
 /** One socket: what it says is decoded, limited and handed to the rooms; what the rooms answer is sent. */
 
-import { createHash } from "node:crypto";
 import { CloseCode, type GoneReason } from "../protocol/codes.ts";
 import type { IceServers } from "../protocol/ice_servers.ts";
 import { CallBudget, type OverLimit } from "../limits/call_budget.ts";
@@ -38,8 +37,9 @@ import {
   type Version,
   type Welcome,
 } from "../protocol/codec.ts";
-import { addressText } from "../protocol/address.ts";
+import { addressText, splitAddress } from "../protocol/address.ts";
 import { freshIdent } from "../protocol/ident.ts";
+import { sha256 } from "../runtime/digest.ts";
 import { calm, canWatch, cut, ping, watch, type Watcher } from "../runtime/internals.ts";
 import type { JoinClaim, RoomEvents, RoomStore } from "../rooms/store.ts";
 import type { Tally } from "../runtime/tally.ts";
@@ -151,7 +151,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
   #taken = 0;
   #cold?: ColdResume | undefined;
   /** Of members by token. */
-  #passes?: Passes;
+  #passes?: Passes | undefined;
   /** The token that was checked last. */
   #checked?: { readonly token: string; readonly ticket: Ticket } | undefined;
   /** Calls that wait for one whose answer takes its time. */
@@ -547,21 +547,28 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
   }
 
   #onJoined(address: string): void {
-    this.#memory ??= new SignalMemory();
     if (this.#passes?.confirm(address)) this.#context.onPass(this);
-    const { resumption } = this.#context;
-    if (resumption === undefined || this.#id === undefined) return;
-    if (!this.#kept) {
-      this.#kept = true;
-      this.#outbox.keep(resumption.bytes, resumption.space);
-      resumption.keep(this.#id, this);
-    }
-    if (resumption.seals) this.#context.onStale(this);
+    this.#keep();
+    this.#onChanged();
   }
 
   #onLeft(address: string): void {
     this.#passes?.forget(address);
+    this.#onChanged();
+  }
+
+  #onChanged(): void {
     if (this.#kept && this.#context.resumption!.seals) this.#context.onStale(this);
+  }
+
+  /** It holds an address: from now on it signals, and can be resumed where that is possible. */
+  #keep(): void {
+    this.#memory ??= new SignalMemory();
+    const { resumption } = this.#context;
+    if (this.#kept || resumption === undefined || this.#id === undefined) return;
+    this.#kept = true;
+    this.#outbox.keep(resumption.bytes, resumption.space);
+    resumption.keep(this.#id, this);
   }
 
   /**
@@ -602,7 +609,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     if ("sealed" in found) return this.#resumeCold(found.sealed, count);
     const former = found.session;
     const missed = former.#outbox.backlog?.after(count);
-    if (former === this || missed === undefined || !rooms.handOver(former, this)) {
+    if (missed === undefined || !rooms.handOver(former, this)) {
       // It can't be resumed a second time, and nobody is to wait for it.
       former.close(CloseCode.replaced, "could not be resumed", "timeout");
       return this.#refuse({ code: "cannot-resume", call: "resume", about: [] });
@@ -613,15 +620,13 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     });
     if (former.#passes !== undefined) {
       this.#passes = former.#passes;
+      former.#passes = undefined;
       this.#context.onPass(this);
     }
     this.#taken = former.#taken;
     former.close(CloseCode.replaced, "resumed on another socket");
-    this.#memory ??= new SignalMemory();
     this.#outbox.countFrom(count);
-    this.#kept = true;
-    this.#outbox.keep(resumption!.bytes, resumption!.space);
-    resumption!.keep(this.#id!, this);
+    this.#keep();
     const offer = this.#tellResumed(rooms.standings(this).map(({ text }) => text), { calls: this.#taken });
     // Ids of the former session are among what was missed: they are no good any more.
     for (const text of missed) this.#outbox.send(isOffer(text) ? encodeResume(offer) : text);
@@ -638,13 +643,13 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     this.#outbox.hold();
     this.#cold = { left: due.length + 1, addresses: [] };
     for (const { address, proof, since, pass } of due) {
-      const colon = address.lastIndexOf(":");
+      const { room, ident } = splitAddress(address);
       if (this.#takeJoin() !== undefined) {
         this.#onColdOutcome();
         continue;
       }
       if (pass !== undefined) this.#expect(address, pass);
-      this.#context.rooms.join(this, address.slice(colon + 1), address.slice(0, colon), {
+      this.#context.rooms.join(this, ident, room, {
         proof,
         since,
         info: pass?.info,
@@ -687,28 +692,19 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
 
   #renew(address: string, token: string): void {
     const { tokens, rooms } = this.#context;
-    if (!rooms.holds(this, address)) {
-      return this.#refuse({ code: "not-a-member", call: "renew", about: [address] });
-    }
-    const renewed = (pass: Pass | undefined) => {
+    const refuse = (code: "not-a-member" | "unauthorised", text?: string) =>
+      this.#refuse({ code, text, call: "renew", about: [address] });
+    if (!rooms.holds(this, address)) return refuse("not-a-member");
+    if (tokens === undefined) return refuse("unauthorised", "No tokens are asked for here.");
+    const { room, ident } = splitAddress(address);
+    this.#withPass(token, room, ident, ["renew", address], (pass) => {
       // It may have ended while the token was looked at.
-      if (!rooms.holds(this, address)) {
-        return this.#refuse({ code: "not-a-member", call: "renew", about: [address] });
-      }
-      if (pass !== undefined) {
-        this.#expect(address, pass);
-        this.#onJoined(address);
-      }
-      const seconds = Math.floor(((pass?.until ?? 0) - Date.now()) / 1000);
+      if (!rooms.holds(this, address)) return refuse("not-a-member");
+      this.#expect(address, pass);
+      this.#onJoined(address);
+      const seconds = Math.floor((pass.until - Date.now()) / 1000);
       this.#outbox.send(encodeRenewed(JSON.stringify(address), seconds));
-    };
-    if (tokens === undefined) {
-      const text = "No tokens are asked for here.";
-      return this.#refuse({ code: "unauthorised", text, call: "renew", about: [address] });
-    }
-    const colon = address.lastIndexOf(":");
-    const [room, ident] = [address.slice(0, colon), address.slice(colon + 1)];
-    this.#withPass(token, room, ident, ["renew", address], renewed);
+    });
   }
 
   /** Goes on with what the token lets its bearer do in the room; or refuses the call. */
@@ -750,7 +746,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     const [member] = rooms.standings(this).filter(({ text }) =>
       tokens === undefined || this.#passes?.of(text)?.ice
     );
-    if (member !== undefined) return member.text.slice(member.text.lastIndexOf(":") + 1);
+    if (member !== undefined) return splitAddress(member.text).ident;
     return tokens === undefined ? freshIdent() : undefined;
   }
 }
@@ -761,10 +757,6 @@ const MESSAGES_PER_SEEN = 32;
 /** The runtime says so of a peer that did not answer a ping, and of nothing else. */
 function isTimeout(event: CloseEvent): boolean {
   return event.code === 1001 && !event.wasClean;
-}
-
-function sha256(text: string): Uint8Array {
-  return createHash("sha256").update(text).digest();
 }
 
 function isLarger(data: string | ArrayBuffer, maxBytes: number): boolean {
