@@ -5,7 +5,8 @@ import { clientRates } from "./limits/limits.ts";
 import type { Source } from "./limits/source.ts";
 import type { SourceRates } from "./limits/source_rates.ts";
 import { type Config, VERSION } from "./config/options.ts";
-import { isUrl, type Secrets } from "./config/startup.ts";
+import type { Secrets } from "./config/startup.ts";
+import { isUrl } from "./config/values.ts";
 import { Admin, ADMIN_PATH } from "./http/admin.ts";
 import { bearerToken } from "./http/bearer.ts";
 import {

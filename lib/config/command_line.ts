@@ -92,17 +92,26 @@ function readValues(row: Option<unknown>, name: string, given: readonly string[]
   const texts = row.list
     ? given.flatMap((text) => text.split(",").map((part) => part.trim()))
     : given.slice(-1);
-  const values = texts.map((text) => {
-    try {
-      return row.read(text);
-    } catch (error) {
-      if (!(error instanceof Fault)) throw error;
-      if (text === "") throw new UsageError(`${name} needs a value (${row.value}).`);
-      const fault = error.message.endsWith("?") ? error.message : `${error.message}.`;
-      throw new UsageError(`${name}: "${text}" ${fault}`);
-    }
-  });
+  const values = texts.map((text) => readValue(name, text, row.read, row.value));
   return row.list ? values.flat() : values[0];
+}
+
+/**
+ * Reads one value.
+ *
+ * @param name the flag or variable that it comes from
+ * @param what stands for the value in the help
+ * @throws {UsageError}
+ */
+export function readValue<T>(name: string, text: string, read: (text: string) => T, what: string): T {
+  try {
+    return read(text);
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    if (text === "") throw new UsageError(`${name} needs a value (${what}).`);
+    const fault = error.message.endsWith("?") ? error.message : `${error.message}.`;
+    throw new UsageError(`${name}: "${text}" ${fault}`);
+  }
 }
 
 function camelCase(flag: string): string {

@@ -10,6 +10,7 @@ import {
   Fault,
   headerName,
   httpUrl,
+  isUrl,
   oneOf,
   positiveNumber,
   stunPort,
@@ -291,7 +292,7 @@ export const OPTIONS = {
     help:
       "URL or file of the set of public keys (JWKS) of who signs tokens; a URL is asked again now and then",
     default: undefined,
-    read: (place) => /^https?:/i.test(place) ? httpUrl(place) : text("a URL or a file")(place),
+    read: (place) => isUrl(place) ? httpUrl(place) : text("a URL or a file")(place),
   }),
   "token-audience": option<string | undefined>({
     env: "SIGNAL_TOKEN_AUDIENCE",

@@ -1,7 +1,8 @@
-/** Why a server could not start, in words for the person who started it. */
+/** The files that options name; and why a server could not start, in words for the person who started it. */
 
 import { KeyFault, publicKeys, secretKey, type TokenKey } from "../tokens/keys.ts";
 import type { Config } from "./options.ts";
+import { isUrl } from "./values.ts";
 
 /** One sentence that names the option, its value and what to do; `undefined` for an error that nobody foresaw. */
 export function explain(error: unknown, config: Config): string | undefined {
@@ -83,11 +84,6 @@ export function readTokenKeys(
     ...read("token-key-file", tokenKeyFile, publicKeys),
     ...isUrl(tokenJwks) ? [] : read("token-jwks", tokenJwks, publicKeys),
   ];
-}
-
-/** Whether the keys are not in a file, but published. */
-export function isUrl(place: string | undefined): place is string {
-  return place !== undefined && /^https?:/i.test(place);
 }
 
 function readWord(flag: string, path: string): string {

@@ -1,17 +1,17 @@
 /** `signal token`, `signal token check` and `signal keygen`: tokens and their keys, without a server. */
 
 import { Buffer } from "node:buffer";
-import { matches, type Ticket, TokenFault } from "../tokens/claims.ts";
+import { matches, MAX_INFO, type Ticket, TokenFault } from "../tokens/claims.ts";
 import { PublishedKeys } from "../tokens/jwks.ts";
-import { KeyFault } from "../tokens/keys.ts";
-import { generate, KEY_TYPES, mint, publicJwk, signingKey } from "../tokens/mint.ts";
+import { ALGORITHMS, KeyFault } from "../tokens/keys.ts";
+import { generate, mint, publicJwk, signingKey } from "../tokens/mint.ts";
 import { checkToken } from "../tokens/tokens.ts";
 import { log } from "../runtime/log.ts";
-import { UsageError } from "./command_line.ts";
+import { readValue, UsageError } from "./command_line.ts";
 import { misuse, parseFlags } from "./flags.ts";
 import { OPTIONS } from "./options.ts";
-import { isUrl, readNamedFile, readTokenKeys } from "./startup.ts";
-import { Fault, oneOf } from "./values.ts";
+import { readNamedFile, readTokenKeys } from "./startup.ts";
+import { Fault, isUrl, oneOf } from "./values.ts";
 
 export const TOKEN_HELP = `Tokens, without which nobody joins a server that asks for them
 
@@ -35,7 +35,7 @@ the last word, or comes by standard input. It takes --token-secret-file, --token
 --token-audience, or their variables, as the server does.
 
 signal keygen prints a fresh secret of 32 bytes; any other --type is a private key (JWK):
-  --type TYPE                ${KEY_TYPES.join(", ")} [HS256]
+  --type TYPE                ${ALGORITHMS.join(", ")} [HS256]
   --public FILE              print the public half (JWK) of a private key, for --token-key-file`;
 
 const TOKEN_FLAGS = ["token-secret-file", "token-key-file", "token-jwks", "token-audience"] as const;
@@ -96,7 +96,7 @@ async function keygen(values: Values, print: (line: string) => void): Promise<nu
     print(JSON.stringify(await publicJwk(readNamedFile("public", file))));
     return 0;
   }
-  const type = read("--type", values["type"] ?? "HS256", oneOf(KEY_TYPES));
+  const type = readValue("--type", values["type"] ?? "HS256", oneOf(ALGORITHMS), "TYPE");
   print(await generate(type));
   return 0;
 }
@@ -120,10 +120,14 @@ async function make(
     ident: values["ident"],
     audience: values["token-audience"],
     publish: !watch,
-    info: values["info"] === undefined ? undefined : read("--info", values["info"], object),
+    info: values["info"] === undefined ? undefined : readValue("--info", values["info"], object, "JSON"),
   };
   print(
-    await mint(signingKey(readNamedFile(flag, file)), claims, read("--ttl", values["ttl"] ?? "1h", seconds)),
+    await mint(
+      signingKey(readNamedFile(flag, file)),
+      claims,
+      readValue("--ttl", values["ttl"] ?? "1h", seconds, "TIME"),
+    ),
   );
   return 0;
 }
@@ -175,15 +179,6 @@ function describe({ rooms, subject, expires, pass }: Ticket): string {
   ].join("\n");
 }
 
-function read<T>(flag: string, text: string, reader: (text: string) => T): T {
-  try {
-    return reader(text);
-  } catch (error) {
-    if (!(error instanceof Fault)) throw error;
-    throw new UsageError(`${flag}: "${text}" ${error.message}${error.message.endsWith("?") ? "" : "."}`);
-  }
-}
-
 const UNITS: Readonly<Record<string, number>> = { "": 1, s: 1, m: 60, h: 3600, d: 86_400 };
 
 function seconds(text: string): number {
@@ -201,6 +196,6 @@ function object(text: string): unknown {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new Fault('is not a JSON object such as {"name":"Alice"}');
   }
-  if (Buffer.byteLength(JSON.stringify(value)) > 1024) throw new Fault("has more than 1024 bytes");
+  if (Buffer.byteLength(JSON.stringify(value)) > MAX_INFO) throw new Fault(`has more than ${MAX_INFO} bytes`);
   return value;
 }

@@ -58,6 +58,11 @@ export function urlOf(...schemes: Parameters<typeof iceUrlFault>[1]): (text: str
   };
 }
 
+/** Whether a place is one on the web, and not a file. */
+export function isUrl(place: string | undefined): place is string {
+  return place !== undefined && /^https?:/i.test(place);
+}
+
 export function httpUrl(text: string): string {
   const url = URL.parse(text);
   if (url === null || !/^https?:$/.test(url.protocol)) throw new Fault("is no http: or https: URL");

@@ -37,7 +37,7 @@ export class TokenFault {
 }
 
 /** Bytes of `info`. */
-const MAX_INFO = 1024;
+export const MAX_INFO = 1024;
 
 /** Of a claim that is repeated in a sentence. */
 const MAX_ECHO = 64;

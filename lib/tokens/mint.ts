@@ -3,7 +3,7 @@
 import { Buffer } from "node:buffer";
 import { createPrivateKey, generateKeyPairSync, randomBytes } from "node:crypto";
 import { calculateJwkThumbprint, type JWK, SignJWT } from "jose";
-import { type Algorithm, ALGORITHMS, KeyFault, publicKeys, secretKey, type TokenKey } from "./keys.ts";
+import { type Algorithm, KeyFault, publicKeys, secretKey, type TokenKey } from "./keys.ts";
 
 /** What a token is to say; see the protocol's section on tokens. */
 export interface Claims {
@@ -50,8 +50,6 @@ export async function publicJwk(text: string): Promise<JWK> {
   const [{ algorithm }] = publicKeys(JSON.stringify(bare)) as [TokenKey];
   return { ...bare, kid: id ?? await calculateJwkThumbprint(bare), use: "sig", alg: algorithm };
 }
-
-export const KEY_TYPES = ALGORITHMS;
 
 /** A fresh secret (HS256), or a fresh private key as a JWK. */
 export async function generate(type: Algorithm): Promise<string> {

@@ -16,11 +16,17 @@ export interface TokenOptions extends ClientLimits {
   readonly tokenBurst: number;
 }
 
-export interface TokenParts {
-  readonly keys: readonly TokenKey[];
-  readonly published?: PublishedKeys | undefined;
+export interface TokenParts extends Omit<TokenCheck, "audience"> {
   /** Milliseconds; only differences matter. */
   readonly now: () => number;
+}
+
+/** What a token is checked with. */
+export interface TokenCheck {
+  readonly keys: readonly TokenKey[];
+  readonly published?: PublishedKeys | undefined;
+  /** What has to stand in `aud`. */
+  readonly audience?: string | undefined;
 }
 
 /** The longest token, in characters. */
@@ -30,47 +36,39 @@ const MAX_TOKEN = 6000;
 const MAX_TRIES = 4;
 
 export class Tokens {
-  readonly #options: TokenOptions;
-  readonly #parts: TokenParts;
+  readonly #openRooms: readonly string[];
+  readonly #check: TokenCheck;
+  readonly #now: () => number;
   /** Failures. A check takes a tenth of a millisecond. */
   readonly #failures: SourceRates;
 
-  constructor(options: TokenOptions, parts: TokenParts) {
-    this.#options = options;
-    this.#parts = parts;
+  constructor(options: TokenOptions, { keys, published, now }: TokenParts) {
+    this.#openRooms = options.openRooms;
+    this.#check = { keys, published, audience: options.tokenAudience };
+    this.#now = now;
     this.#failures = clientRates(options, options.tokenRate, options.tokenBurst);
   }
 
   /** Whether the room asks for no token. */
   isOpen(room: string): boolean {
-    return matches(this.#options.openRooms, room);
+    return matches(this.#openRooms, room);
   }
 
   /** Checks signature, time and audience. Never rejects. `source` pays where the token is not good. */
   async check(token: string, source: Source): Promise<Ticket | TokenFault> {
-    const { now } = this.#parts;
-    if (!this.#failures.allows(source, now())) {
+    if (!this.#failures.allows(source, this.#now())) {
       return new TokenFault("Too many tokens of your network address were not good.", "rate-limited");
     }
-    const { keys, published } = this.#parts;
-    const ticket = await checkToken(token, { keys, published, audience: this.#options.tokenAudience });
+    const ticket = await checkToken(token, this.#check);
     if (ticket instanceof TokenFault && ticket.code === "unauthorised") {
-      this.#failures.charge(source, now(), 1);
+      this.#failures.charge(source, this.#now(), 1);
     }
     return ticket;
   }
 
   close(): void {
-    this.#parts.published?.close();
+    this.#check.published?.close();
   }
-}
-
-/** What a token is checked with. */
-export interface TokenCheck {
-  readonly keys: readonly TokenKey[];
-  readonly published?: PublishedKeys | undefined;
-  /** What has to stand in `aud`. */
-  readonly audience?: string | undefined;
 }
 
 /** Checks signature, time and audience. Never rejects. */

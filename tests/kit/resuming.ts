@@ -1,6 +1,6 @@
 /** A version 3 client that counts what it is sent, and can come back to its session on another connection. */
 
-import { RawClient } from "./raw_client.ts";
+import { frame, Opcode, RawClient } from "./raw_client.ts";
 
 interface Offer {
   readonly id: string;
@@ -73,6 +73,13 @@ export class ResumingClient implements Disposable {
   async resealed(): Promise<void> {
     const { id } = this.offer;
     while (this.offer.id === id) await this.settle();
+  }
+
+  /** Begins the close handshake, with a code or without. */
+  async sayGoodbye(code?: number): Promise<void> {
+    await this.#raw.write(
+      frame(new Uint8Array(code === undefined ? [] : [code >> 8, code & 255]), Opcode.close),
+    );
   }
 
   /** The connection ends without a word. */

@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertGreater, assertNotEquals } from "../kit/assert.ts";
 import { parseRange } from "../../lib/http/client_address.ts";
 import { ErrorText } from "../../lib/protocol/codes.ts";
-import { Opcode, RawClient } from "../kit/raw_client.ts";
+import { RawClient } from "../kit/raw_client.ts";
 import { ResumingClient } from "../kit/resuming.ts";
 import { type TestServer, testServer } from "../kit/server.ts";
 
@@ -68,14 +68,10 @@ Deno.test("a client that has taken in less than it was sent gets the rest again,
 Deno.test("the client's close ends its session at once, and so does the server's for breaking the rules", async () => {
   await using server = testServer({ maxMessageBytes: 200, strikeBurst: 1, callBurst: 5, callRate: 0.001 });
   using a = await ResumingClient.join(server.port, "a", "r");
-  const close = (code?: number) => {
-    const payload = code === undefined ? [] : [code >> 8, code & 255];
-    return new Uint8Array([0x80 | Opcode.close, 0x80 | payload.length, 0, 0, 0, 0, ...payload]);
-  };
   const endings: [string, (b: ResumingClient) => Promise<void>][] = [
-    ["close 1000", (b) => b.raw.write(close(1000))],
-    ["close 1001", (b) => b.raw.write(close(1001))],
-    ["close without a code", (b) => b.raw.write(close())],
+    ["close 1000", (b) => b.sayGoodbye(1000)],
+    ["close 1001", (b) => b.sayGoodbye(1001)],
+    ["close without a code", (b) => b.sayGoodbye()],
     ["a message that is too large", (b) => b.send("x".repeat(201))],
     ["too many calls", (b) => b.send(...Array(20).fill(["ident"]))],
   ];
@@ -178,7 +174,7 @@ Deno.test("who claims to have taken in more than was sent, or less than it said,
     await server.counts({ sleeping: 1 });
     assertEquals(await b.resume(server.port, { count }), CANNOT);
     assertEquals(await a.next(), ["gone", "r:a", "r:b", "timeout"]);
-    for (const client of [a, b]) await client.raw.write(new Uint8Array([0x88, 0x80, 0, 0, 0, 0]));
+    for (const client of [a, b]) await client.sayGoodbye();
     await server.counts({ sockets: 0, sleeping: 0 });
   }
   using client = await ResumingClient.join(server.port, "a", "r");
@@ -338,7 +334,7 @@ Deno.test("whoever is sent much may say so as often as it has to", async () => {
       if (b.count % 32 === 0) await b.send(["seen", b.count]);
       if (b.count >= sent) break;
     }
-    await a.raw.write(new Uint8Array([0x88, 0x80, 0, 0, 0, 0]));
+    await a.sayGoodbye();
   }
   const rest = await b.settle();
   assert(!rest.some((message) => (message as string[])[0] === "error"), JSON.stringify(rest));

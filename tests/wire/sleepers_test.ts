@@ -1,8 +1,10 @@
 /** A hostile crowd that opens sessions and lets them sleep: what it holds is bounded, and nobody else pays for it. */
 
 import { assert, assertEquals, assertLess, assertLessOrEqual } from "../kit/assert.ts";
+import { memoryKiB } from "../bench/usage.ts";
 import { RawClient } from "../kit/raw_client.ts";
 import { ResumingClient } from "../kit/resuming.ts";
+import type { Health } from "../../lib/http/site.ts";
 import { serverProcess } from "../kit/server.ts";
 
 const CROWD = 10_000;
@@ -15,8 +17,8 @@ const from = (i: number) => ({
   "X-Forwarded-For": `2001:${(0x400 + (i >> 8)).toString(16)}:${(i & 255).toString(16)}::1`,
 });
 
-function rss(pid: number): number {
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(Deno.readTextFileSync(`/proc/${pid}/status`))![1]) * 1024;
+async function healthOf(port: number): Promise<Health> {
+  return await (await fetch(`http://127.0.0.1:${port}/healthz`)).json();
 }
 
 Deno.test(`${CROWD} sockets that are dropped asleep hold no more than they may, and honest ones are served`, async () => {
@@ -33,7 +35,7 @@ Deno.test(`${CROWD} sockets that are dropped asleep hold no more than they may, 
     String(TOTAL_BYTES),
   ]);
   const port = await server.port;
-  const health = async () => await (await fetch(`http://127.0.0.1:${port}/healthz`)).json();
+  const health = () => healthOf(port);
   const pair: ResumingClient[] = [];
   for (const ident of ["a", "b"]) {
     const client = await ResumingClient.open(port, { "X-Forwarded-For": `198.51.100.${pair.length + 1}` });
@@ -41,7 +43,7 @@ Deno.test(`${CROWD} sockets that are dropped asleep hold no more than they may, 
     pair.push(client);
   }
   const [a, b] = pair as [ResumingClient, ResumingClient];
-  const before = rss(server.pid);
+  const before = memoryKiB(server.pid)! * 1024;
 
   // Rooms of 32, in which each is told of the others, and tells them more than can be kept.
   const filler = "x".repeat(2000);
@@ -76,7 +78,7 @@ Deno.test(`${CROWD} sockets that are dropped asleep hold no more than they may, 
   assert(sleeping > 1000, `only ${sleeping} sleep`);
   assertLessOrEqual(sleeping, CROWD);
   // What is kept, twice over for what the engine has not collected yet; and what 10 000 sockets leave anyway.
-  assertLess(rss(server.pid) - before, 2 * TOTAL_BYTES + 10_000 * 24 * 1024);
+  assertLess(memoryKiB(server.pid)! * 1024 - before, 2 * TOTAL_BYTES + 10_000 * 24 * 1024);
   assertLess(worst, 1000);
 
   // The server may well be full of those that sleep: newcomers are let in all the same.
@@ -86,7 +88,7 @@ Deno.test(`${CROWD} sockets that are dropped asleep hold no more than they may, 
   for (const [i, client] of newcomers.entries()) {
     assertEquals((await client.settle(["join", `n${i}`, `other${i >> 5}`]) as string[][])[0]![0], "join");
   }
-  for (const client of newcomers) await client.raw.write(new Uint8Array([0x88, 0x80, 0, 0, 0, 0]));
+  for (const client of newcomers) await client.sayGoodbye();
   const deadline = performance.now() + (RESUME_SECONDS + 5) * 1000;
   while ((await health()).sleeping > 0) {
     assertLess(performance.now(), deadline, "they sleep for ever");
@@ -108,12 +110,12 @@ Deno.test("a signal to one that sleeps is kept without what stood around it", as
     for (let i = 0; i < 10; i++) await a.settle(...Array(60).fill(padded(spaces)));
   };
   sleeper.drop();
-  while ((await (await fetch(`http://127.0.0.1:${port}/healthz`)).json()).sleeping === 0);
+  while ((await healthOf(port)).sleeping === 0);
   // What is read and thrown away leaves its mark as well.
   for (let i = 0; i < 10; i++) await a.settle(...Array(60).fill(padded(60_000).replace("r:s", "r:x")));
-  const before = rss(server.pid);
+  const before = memoryKiB(server.pid)! * 1024;
   await send(60_000);
-  assertLess(rss(server.pid) - before, 16 * 1024 * 1024);
+  assertLess(memoryKiB(server.pid)! * 1024 - before, 16 * 1024 * 1024);
   assertEquals((await sleeper.resume(port))[0], "resumed");
   assertEquals(
     (await sleeper.settle()).filter((message) => (message as string[])[0] === "signal").length,
