@@ -11,7 +11,7 @@ import { readValue, UsageError } from "./command_line.ts";
 import { misuse, parseFlags } from "./flags.ts";
 import { OPTIONS } from "./options.ts";
 import { readNamedFile, readTokenKeys } from "./startup.ts";
-import { Fault, isUrl, oneOf } from "./values.ts";
+import { Fault, isUrl, oneOf, text } from "./values.ts";
 
 export const TOKEN_HELP = `Tokens, without which nobody joins a server that asks for them
 
@@ -108,6 +108,7 @@ async function make(
   print: (line: string) => void,
 ): Promise<number> {
   if (rooms.length === 0) throw new UsageError("A token is for a room: --room kitchen.");
+  for (const room of rooms) readValue("--room", room, text("a room"), "ROOM");
   const flag = values["private-key-file"] === undefined ? "token-secret-file" : "private-key-file";
   const file = values[flag];
   if (file === undefined) {

@@ -77,6 +77,7 @@ Deno.test("what is wrong is told in a sentence, with status 2, or 1 of a file", 
   using empty = fileWith("");
   const wrong: [string[], number, RegExp][] = [
     [["token"], 2, /A token is for a room: --room kitchen\.$/],
+    [["token", "--room"], 2, /^signal: --room needs a value \(ROOM\)\.$/],
     [["token", "--room", "r"], 2, /--token-secret-file FILE\. "signal keygen" makes one\.$/],
     [["token", "--rom", "r"], 2, /--rom is not an option; did you mean --room\?/],
     [
