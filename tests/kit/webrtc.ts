@@ -5,12 +5,32 @@ import wrtc from "@roamhq/wrtc";
 // @ts-types="./wrtc.d.ts"
 import type { Configuration, DataChannel, IceCandidate, SessionDescription } from "@roamhq/wrtc";
 
-export const { RTCPeerConnection } = wrtc;
-export type Peer = InstanceType<typeof RTCPeerConnection>;
+export type Peer = InstanceType<typeof wrtc.RTCPeerConnection>;
 export type { Configuration, IceCandidate, SessionDescription };
 
 /** Longer than libwebrtc takes to give up a pair that both sides have candidates for. */
 const PATIENCE_MS = 60_000;
+
+/**
+ * How long libwebrtc is given at the end of a file of tests. It has no event for having let go of everything, and where
+ * its objects are freed before that, by the end of the file's JavaScript, it crashes, and all tests with it.
+ */
+const PARTING_MS = 250;
+
+const connections = new Set<Peer>();
+
+export class RTCPeerConnection extends wrtc.RTCPeerConnection {
+  constructor(configuration: Configuration) {
+    super(configuration);
+    connections.add(this);
+  }
+}
+
+// A program that is no test ends without freeing anything.
+Deno.test.afterAll?.(async () => {
+  for (const connection of connections) connection.close();
+  await new Promise((resolve) => setTimeout(resolve, PARTING_MS));
+});
 
 /** The candidates that a peer finds by itself. */
 export async function gather(configuration: Configuration): Promise<IceCandidate[]> {
