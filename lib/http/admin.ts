@@ -2,6 +2,7 @@
 
 import { timingSafeEqual } from "node:crypto";
 import type { Source } from "../limits/source.ts";
+import { Unreachable } from "../rooms/store.ts";
 import { sha256 } from "../runtime/digest.ts";
 import { content, refusal } from "./responses.ts";
 import { bearerOf } from "./bearer.ts";
@@ -18,14 +19,15 @@ export interface PeerEntry {
   readonly ident: string;
   /** ISO 8601. */
   readonly since: string;
-  /** Of the protocol. */
-  readonly version: number;
+  /** Of the protocol. Of members of another node neither this is known here nor what follows, but its name. */
+  readonly version?: number;
   /** The client's address as limits count it: `198.51.100.7`, `2001:db8:1:2::/64`. */
-  readonly client: string;
+  readonly client?: string;
   /** Its socket broke, and it may come back. */
-  readonly asleep: boolean;
+  readonly asleep?: boolean;
   /** ISO 8601, of a member by token. */
   readonly until?: string;
+  readonly node?: string;
 }
 
 /** What the administrator may do. Lists are in the order of names, from behind `after` on. */
@@ -62,7 +64,7 @@ export class Admin {
   }
 
   async answer(visit: Visit): Promise<Response> {
-    const { mayTry, onWrong, administration } = this.#options;
+    const { mayTry, onWrong } = this.#options;
     const { request: { method, headers }, url, client } = visit;
     // Not by the address: that stands in logs and histories.
     const given = bearerOf(headers);
@@ -75,6 +77,16 @@ export class Admin {
         "www-authenticate": "Bearer",
       });
     }
+    try {
+      return await this.#carryOut(method, url);
+    } catch (error) {
+      if (!(error instanceof Unreachable)) throw error;
+      return refusal(503, "The other nodes can't be reached at the moment.", { "retry-after": "5" });
+    }
+  }
+
+  async #carryOut(method: string, url: URL): Promise<Response> {
+    const { administration } = this.#options;
     const names = readPath(url.pathname);
     if (names === undefined) return refusal(400, "The path can't be read.");
     const [what, room, ident, ...more] = names;

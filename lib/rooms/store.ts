@@ -1,8 +1,11 @@
 /**
- * The contract between sessions and whatever keeps the rooms: memory today, a cluster's database some day.
+ * The contract between sessions and whatever keeps the rooms: the memory of one process, or an engine that several
+ * nodes share.
  *
- * Commands go down and return nothing; every outcome, a refusal too, comes back as an event. So a store may
- * carry a command out at once or later.
+ * Commands go down, and every outcome, a refusal too, comes back as an event. A store may carry a command out at once
+ * or later. Each `join` and each `leave` has one outcome; where that comes later the command returns a promise that
+ * resolves behind it, and its peer gives no other command until then. A peer that is removed meanwhile hears nothing
+ * any more, and what it had begun is undone.
  *
  * Ordering: the commands of one peer take effect in the order in which they were given. The events of one
  * peer are sent in the order in which they came to be; all events of one command come before those of the
@@ -39,12 +42,13 @@ export interface RoomStore<P> {
   /**
    * Takes the address and introduces it to all members in the order in which they joined; the newcomer is the
    * initiator of every pair. Events: `joined`, then for each member `introduced` to the member and `introduced`
-   * to the newcomer. Refused with `ident-taken`, `room-full`, `too-many-addresses`, `unavailable`.
+   * to the newcomer. Refused with `ident-taken`, `room-full`, `too-many-addresses`, `unavailable`: there can't be another
+   * room, or the other nodes can't be reached.
    *
    * An address that another peer holds is taken over where both have given the same `proof`, or by a `since` that
    * counts more: then `replaced` comes first, to the former holder, and `gone` to every member that stays.
    */
-  join(peer: P, ident: string, room: string, claim?: JoinClaim): void;
+  join(peer: P, ident: string, room: string, claim?: JoinClaim): Later;
 
   /**
    * Whatever `from` holds, `to` holds from now on, as if it had been so all the time: there is no event. False, and
@@ -53,11 +57,12 @@ export interface RoomStore<P> {
   handOver(from: P, to: P): boolean;
 
   /** Frees the address. Events: `left`, then `gone` to every member that stays. Refused with `not-a-member`. */
-  leave(peer: P, address: string): void;
+  leave(peer: P, address: string): Later;
 
   /**
    * Carries `tail` to the holder of `to`. Event: `signalled`. Refused with `not-a-member` where the peer does
-   * not hold `from`, with `no-such-peer` where nobody holds `to` in the same room.
+   * not hold `from`, with `no-such-peer` where nobody holds `to` in the same room, with `unavailable` where its node
+   * can't be reached.
    */
   signal(peer: P, from: string, to: string, tail: string): void;
 
@@ -69,14 +74,17 @@ export interface RoomStore<P> {
 
   /**
    * Takes one address away from whoever holds it. Events: `ended` to the holder, then `gone` to every member that
-   * stays. False where nobody holds it.
+   * stays. False where nobody holds it; where another node has to be asked, later.
    */
-  end(address: string, reason: "expired" | "removed"): boolean;
+  end(address: string, reason: "expired" | "removed"): boolean | Promise<boolean>;
 
   /** Frees all addresses of a peer that is no longer there. Events: `gone` to every member that stays. */
   remove(peer: P, reason: GoneReason): void;
 
-  /** Rooms in the order of their names, from behind `after` on, `limit` at most; and how many members each has. */
+  /**
+   * Rooms in the order of their names, from behind `after` on, `limit` at most; and how many members each has. Rejects
+   * with `Unreachable` where the other nodes can't be asked; so does `members`.
+   */
   rooms(after: string, limit: number): Promise<readonly { readonly room: string; readonly peers: number }[]>;
 
   /** Members of a room in the order of their idents, likewise; none where there is no such room. */
@@ -84,10 +92,33 @@ export interface RoomStore<P> {
     room: string,
     after: string,
     limit: number,
-  ): Promise<readonly { readonly ident: string; readonly since: number; readonly peer: P }[]>;
+  ): Promise<readonly ListedMember<P>[]>;
 
-  /** How many rooms have members, and how many members there are. */
+  /** How many rooms have members of this process, and how many of those there are. */
   counts(): { readonly rooms: number; readonly addresses: number };
+
+  /** Whether the other nodes can be reached; for how many milliseconds not. */
+  readonly state: "up" | { readonly cutOff: number };
+
+  /** Tells the others that nobody is here any more. To be called when all peers are removed; takes a few seconds at most. */
+  close(): Promise<void>;
+}
+
+/** Of a command whose outcome comes later: resolves behind it. */
+export type Later = void | Promise<void>;
+
+export interface ListedMember<P> {
+  readonly ident: string;
+  /** Milliseconds since 1970. */
+  readonly since: number;
+  /** Where it is of this process; else the name of its node. */
+  readonly peer?: P | undefined;
+  readonly node?: string;
+}
+
+/** The other nodes can't be asked at the moment. */
+export class Unreachable extends Error {
+  override name = "Unreachable";
 }
 
 /** What a store tells about `peer`, who holds `own`. A receiver must not call the store back from within. */
@@ -101,6 +132,8 @@ export interface RoomEvents<P> {
   /** Somebody has taken `own` over, or it was taken away; `held` addresses are left to the peer. */
   ended(peer: P, own: Address, reason: "replaced" | "expired" | "removed", held: number): void;
   gone(peer: P, own: Address, other: Address, reason: GoneReason): void;
+  /** The peer holds nothing any more, and may come back: the others have been told that it is gone. */
+  evicted(peer: P): void;
   /**
    * A newcomer finds no place among these members, or in the account of `peer` where there are none given: true where
    * one that is not really there has given way, by `remove`.

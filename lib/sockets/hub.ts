@@ -23,8 +23,12 @@ type RoomEntry = Awaited<ReturnType<SessionContext["rooms"]["rooms"]>>[number];
 
 /** A member, for the administrator. */
 type PeerEntry =
-  & { readonly ident: string; /** ISO 8601. */ readonly since: string }
-  & ReturnType<Session["describe"]>;
+  & {
+    readonly ident: string; /** ISO 8601. */
+    readonly since: string; /** Another one. */
+    readonly node?: string;
+  }
+  & Partial<ReturnType<Session["describe"]>>;
 
 /** What a hub is made with. */
 export interface HubOptions {
@@ -188,10 +192,11 @@ export class Hub {
   async peers(room: string, after: string, limit: number): Promise<readonly PeerEntry[] | undefined> {
     const members = await this.#context.rooms.members(room, after, limit);
     if (members.length === 0 && after === "") return undefined;
-    return members.map(({ ident, since, peer }) => ({
+    return members.map(({ ident, since, peer, node }) => ({
       ident,
       since: new Date(since).toISOString(),
-      ...peer.describe(addressText(room, ident)),
+      ...peer?.describe(addressText(room, ident)),
+      ...node === undefined ? {} : { node },
     }));
   }
 

@@ -41,7 +41,7 @@ import { addressText, splitAddress } from "../protocol/address.ts";
 import { freshIdent } from "../protocol/ident.ts";
 import { sha256 } from "../runtime/digest.ts";
 import { calm, canWatch, cut, ping, watch, type Watcher } from "../runtime/internals.ts";
-import type { JoinClaim, RoomEvents, RoomStore } from "../rooms/store.ts";
+import type { JoinClaim, Later, RoomEvents, RoomStore } from "../rooms/store.ts";
 import type { Tally } from "../runtime/tally.ts";
 import { admit, type Pass, type Ticket, TokenFault } from "../tokens/claims.ts";
 import type { Tokens } from "../tokens/tokens.ts";
@@ -364,6 +364,10 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     gone(session, own, other, reason) {
       if (session.#client.version === 3) session.#outbox.send(encodeGone(own.quoted, other.quoted, reason));
     },
+    evicted(session) {
+      // When the caller's stack is done, as above.
+      queueMicrotask(() => session.close(CloseCode.restart, "cut off from the other nodes for too long"));
+    },
     crowded(session, what, members) {
       return what === "room"
         ? session.#context.makeRoom(members)
@@ -432,6 +436,11 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     }
   }
 
+  /** Other calls wait for an outcome that comes later. */
+  #await(outcome: Later): void {
+    if (outcome !== undefined) this.#whenDone(outcome, () => {});
+  }
+
   #takeJoin(): OverLimit | undefined {
     const { limits, shared, now } = this.#context;
     this.#joins ??= new JoinBudget(limits, now());
@@ -452,7 +461,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
       case "join":
         return this.#join(call.ident, call.room, call.key, call.token);
       case "leave":
-        return rooms.leave(this, call.address);
+        return this.#await(rooms.leave(this, call.address));
       case "ping":
         return this.#outbox.send(PONG);
       case "renew":
@@ -642,6 +651,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     this.#outbox.countFrom(count);
     this.#outbox.hold();
     this.#cold = { left: due.length + 1, addresses: [] };
+    const later: Later[] = [];
     for (const { address, proof, since, pass } of due) {
       const { room, ident } = splitAddress(address);
       if (this.#takeJoin() !== undefined) {
@@ -649,13 +659,10 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
         continue;
       }
       if (pass !== undefined) this.#expect(address, pass);
-      this.#context.rooms.join(this, ident, room, {
-        proof,
-        since,
-        info: pass?.info,
-      });
+      later.push(this.#context.rooms.join(this, ident, room, { proof, since, info: pass?.info }));
     }
     this.#onColdOutcome();
+    if (this.#cold !== undefined) this.#await(Promise.all(later).then(() => {}));
   }
 
   /** @param address that was joined, if one was */
@@ -681,12 +688,12 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     const { tokens, rooms } = this.#context;
     const proof = key === undefined ? undefined : sha256(key);
     if (tokens === undefined || own === undefined && tokens.isOpen(room)) {
-      return rooms.join(this, ident, room, { proof });
+      return this.#await(rooms.join(this, ident, room, { proof }));
     }
     this.#withPass(own ?? this.#client.token, room, ident, ["join", ident, room], (pass) => {
       this.#expect(addressText(room, ident), pass);
       const claim: JoinClaim = { proof, info: pass.info };
-      rooms.join(this, ident, room, claim);
+      this.#await(rooms.join(this, ident, room, claim));
     });
   }
 

@@ -64,6 +64,7 @@ export function testStore(
         },
         left: (peer, own) => lines.push(`${peer} left ${own.text}`),
         gone: (peer, own, other, reason) => lines.push(`${peer} gone ${own.text} ${other.text} ${reason}`),
+        evicted: (peer) => lines.push(`${peer} evicted`),
         refused: (peer, code, call, about) =>
           lines.push(`${peer} refused ${code} ${call} ${about.join(" ")}`),
       },
@@ -86,15 +87,15 @@ export function testStore(
 
   Deno.test(`${name}: a newcomer is introduced to all members, in the order in which they joined`, async () => {
     const { store, events } = bench();
-    store.join("a", "alice", "r");
-    store.join("b", "bob", "r");
+    await store.join("a", "alice", "r");
+    await store.join("b", "bob", "r");
     assertEquals(await events(), [
       "a joined r:alice",
       "b joined r:bob",
       "a introduced r:alice r:bob",
       "b introduced r:bob r:alice initiator",
     ]);
-    store.join("c", "carol", "r");
+    await store.join("c", "carol", "r");
     assertEquals(await events(), [
       "c joined r:carol",
       "a introduced r:alice r:carol",
@@ -107,10 +108,10 @@ export function testStore(
 
   Deno.test(`${name}: an address has one holder`, async () => {
     const { store, events } = bench();
-    store.join("a", "alice", "r");
-    store.join("b", "alice", "r");
-    store.join("a", "alice", "r");
-    store.join("b", "alice", "s");
+    await store.join("a", "alice", "r");
+    await store.join("b", "alice", "r");
+    await store.join("a", "alice", "r");
+    await store.join("b", "alice", "s");
     assertEquals(await events(), [
       "a joined r:alice",
       "b refused ident-taken join alice r",
@@ -121,17 +122,17 @@ export function testStore(
 
   Deno.test(`${name}: rooms with colons are told apart`, async () => {
     const { store, events } = bench();
-    store.join("a", "x", "r:s");
-    store.join("b", "x", "r");
-    store.join("b", "y", "r");
+    await store.join("a", "x", "r:s");
+    await store.join("b", "x", "r");
+    await store.join("b", "y", "r");
     assertEquals((await events()).filter((line) => line.startsWith("a")), ["a joined r:s:x"]);
   });
 
   Deno.test(`${name}: only the holder speaks for an address, and only within its room`, async () => {
     const { store, events } = bench();
-    store.join("a", "alice", "r");
-    store.join("b", "bob", "r");
-    store.join("b", "bob", "s");
+    await store.join("a", "alice", "r");
+    await store.join("b", "bob", "r");
+    await store.join("b", "bob", "s");
     await events();
     store.signal("a", "r:alice", "r:bob", ",1]");
     store.signal("a", "r:bob", "r:alice", ",2]");
@@ -151,14 +152,14 @@ export function testStore(
 
   Deno.test(`${name}: who leaves is told first, then those who stay; the address is free`, async () => {
     const { store, events } = bench();
-    store.join("a", "alice", "r");
-    store.join("b", "bob", "r");
-    store.join("b", "bert", "r");
+    await store.join("a", "alice", "r");
+    await store.join("b", "bob", "r");
+    await store.join("b", "bert", "r");
     await events();
-    store.leave("a", "r:bob");
-    store.leave("b", "r:bob");
-    store.leave("b", "r:bob");
-    store.join("a", "bob", "r");
+    await store.leave("a", "r:bob");
+    await store.leave("b", "r:bob");
+    await store.leave("b", "r:bob");
+    await store.join("a", "bob", "r");
     assertEquals(await events(), [
       "a refused not-a-member leave r:bob",
       "b left r:bob",
@@ -175,11 +176,11 @@ export function testStore(
 
   Deno.test(`${name}: a peer that is removed frees its own addresses and no others`, async () => {
     const { store, events } = bench();
-    store.join("a", "x", "r");
-    store.join("a", "y", "r");
-    store.join("a", "x", "s");
-    store.join("b", "x", "t");
-    store.join("b", "z", "r");
+    await store.join("a", "x", "r");
+    await store.join("a", "y", "r");
+    await store.join("a", "x", "s");
+    await store.join("b", "x", "t");
+    await store.join("b", "z", "r");
     await events();
     store.remove("a", "timeout");
     store.remove("a", "closed");
@@ -193,9 +194,9 @@ export function testStore(
 
   Deno.test(`${name}: what one peer held another holds, without a word, and its client pays for it`, async () => {
     const { store, events, held } = bench();
-    store.join("a", "x", "r");
-    store.join("b", "y", "r");
-    store.join("a", "x", "s");
+    await store.join("a", "x", "r");
+    await store.join("b", "y", "r");
+    await store.join("a", "x", "s");
     await events();
     assertEquals([store.handOver("a", "c"), store.handOver("nobody", "c")], [true, true]);
     assertEquals(await events(), []);
@@ -216,8 +217,8 @@ export function testStore(
 
   Deno.test(`${name}: nothing is handed over to a client that holds as much as it may`, async () => {
     const { store, events, held } = bench({ ...LIMITS, maxRoomPeers: 9, maxAddresses: 9 });
-    for (const ident of ["1", "2", "3", "4", "5", "6"]) store.join("b", ident, "r");
-    store.join("a", "x", "r");
+    for (const ident of ["1", "2", "3", "4", "5", "6"]) await store.join("b", ident, "r");
+    await store.join("a", "x", "r");
     await events();
     assertEquals(store.handOver("a", "b"), false);
     assertEquals([store.holds("a", "r:x"), held("a")], [true, "0 rooms, 1 addresses"]);
@@ -225,12 +226,12 @@ export function testStore(
 
   Deno.test(`${name}: an address is taken away from its holder`, async () => {
     const { store, events } = bench();
-    store.join("a", "x", "r");
-    store.join("b", "y", "r");
-    store.join("a", "x", "s");
+    await store.join("a", "x", "r");
+    await store.join("b", "y", "r");
+    await store.join("a", "x", "s");
     await events();
-    assertEquals([store.end("r:x", "expired"), store.end("r:x", "expired")], [true, false]);
-    store.end("s:x", "removed");
+    assertEquals([await store.end("r:x", "expired"), await store.end("r:x", "expired")], [true, false]);
+    await store.end("s:x", "removed");
     assertEquals(await events(), ["a expired r:x 1", "b gone r:y r:x expired", "a removed s:x 0"]);
     assertEquals(store.standings("a"), []);
     assertEquals(store.counts(), { rooms: 1, addresses: 1 });
@@ -238,22 +239,22 @@ export function testStore(
 
   Deno.test(`${name}: an older claim goes before whoever has only just joined, and a later one before it`, async () => {
     const { store, events } = bench();
-    store.join("a", "x", "r");
-    store.join("b", "x", "r", { since: 1000 });
+    await store.join("a", "x", "r");
+    await store.join("b", "x", "r", { since: 1000 });
     assertEquals(await events(), ["a joined r:x", "a replaced r:x 0", "b joined r:x"]);
-    store.join("c", "x", "r", { since: 1000 });
-    store.join("c", "x", "r", { since: 999 });
-    store.join("c", "x", "r");
+    await store.join("c", "x", "r", { since: 1000 });
+    await store.join("c", "x", "r", { since: 999 });
+    await store.join("c", "x", "r");
     assertEquals(await events(), Array(3).fill("c refused ident-taken join x r"));
-    store.join("c", "x", "r", { since: 1001 });
+    await store.join("c", "x", "r", { since: 1001 });
     assertEquals(await events(), ["b replaced r:x 0", "c joined r:x"]);
     assertEquals(store.standings("c")[0]!.since, 1001);
   });
 
   Deno.test(`${name}: what the server vouches for is told to both sides of an introduction`, async () => {
     const { store, events } = bench();
-    store.join("a", "x", "r", { info: '{"a":1}' });
-    store.join("b", "y", "r", { info: '{"b":2}' });
+    await store.join("a", "x", "r", { info: '{"a":1}' });
+    await store.join("b", "y", "r", { info: '{"b":2}' });
     assertEquals((await events()).slice(2), [
       'a introduced r:x r:y{"b":2}',
       'b introduced r:y r:x initiator{"a":1}',
@@ -262,11 +263,11 @@ export function testStore(
 
   Deno.test(`${name}: who is not there any more gives way to a newcomer`, async () => {
     const { store, events, asleep } = bench();
-    for (const peer of ["a", "b", "c"]) store.join(peer, peer, "r");
-    store.join("d", "d", "r");
+    for (const peer of ["a", "b", "c"]) await store.join(peer, peer, "r");
+    await store.join("d", "d", "r");
     assertEquals((await events()).at(-1), "d refused room-full join d r");
     asleep.add("b");
-    store.join("d", "d", "r");
+    await store.join("d", "d", "r");
     assertEquals(await events(), [
       "b gave way",
       "a gone r:a r:b timeout",
@@ -277,13 +278,13 @@ export function testStore(
       "c introduced r:c r:d",
       "d introduced r:d r:c initiator",
     ]);
-    store.join("e1", "1", "s");
-    for (const ident of ["1", "2", "3"]) store.join("e2", ident, "t");
-    store.join("e3", "2", "s");
-    store.join("e3", "3", "s");
+    await store.join("e1", "1", "s");
+    for (const ident of ["1", "2", "3"]) await store.join("e2", ident, "t");
+    await store.join("e3", "2", "s");
+    await store.join("e3", "3", "s");
     await events();
     asleep.add("e1");
-    store.join("e4", "x", "t");
+    await store.join("e4", "x", "t");
     assertEquals(await events(), [
       "e1 gave way",
       "e3 gone s:2 s:1 timeout",
@@ -294,9 +295,9 @@ export function testStore(
 
   Deno.test(`${name}: rooms and their members are listed in pages, by name`, async () => {
     const { store, events } = bench();
-    for (const room of ["b", "a", "c"]) store.join("a", "x", room);
-    store.join("b", "z", "a");
-    store.join("c", "y", "a");
+    for (const room of ["b", "a", "c"]) await store.join("a", "x", room);
+    await store.join("b", "z", "a");
+    await store.join("c", "y", "a");
     await events();
     assertEquals(await store.rooms("", 2), [{ room: "a", peers: 3 }, { room: "b", peers: 1 }]);
     assertEquals(await store.rooms("b", 2), [{ room: "c", peers: 1 }]);
@@ -310,22 +311,22 @@ export function testStore(
   Deno.test(`${name}: with its holder's proof an address is taken over, in a full room too`, async () => {
     const { store, events } = bench();
     const [proof, other] = [1, 2].map((byte) => new Uint8Array(32).fill(byte));
-    store.join("a", "alice", "r", { proof });
-    store.join("a", "second", "s");
-    store.join("b", "bob", "r");
-    store.join("c", "carol", "r", { proof: other });
+    await store.join("a", "alice", "r", { proof });
+    await store.join("a", "second", "s");
+    await store.join("b", "bob", "r");
+    await store.join("c", "carol", "r", { proof: other });
     await events();
     for (const wrong of [undefined, other, new Uint8Array(32)]) {
-      store.join("d", "alice", "r", { proof: wrong });
+      await store.join("d", "alice", "r", { proof: wrong });
     }
-    store.join("d", "bob", "r", { proof });
-    store.join("a", "alice", "r", { proof });
+    await store.join("d", "bob", "r", { proof });
+    await store.join("a", "alice", "r", { proof });
     assertEquals(await events(), [
       ...Array(3).fill("d refused ident-taken join alice r"),
       "d refused ident-taken join bob r",
       "a refused ident-taken join alice r",
     ]);
-    store.join("d", "alice", "r", { proof: new Uint8Array(proof!) });
+    await store.join("d", "alice", "r", { proof: new Uint8Array(proof!) });
     assertEquals(await events(), [
       "a replaced r:alice 1",
       "b gone r:bob r:alice replaced",
@@ -337,7 +338,7 @@ export function testStore(
       "d introduced r:alice r:carol initiator",
     ]);
     assertEquals([store.holds("a", "r:alice"), store.holds("d", "r:alice")], [false, true]);
-    store.join("e", "alice", "r", { proof });
+    await store.join("e", "alice", "r", { proof });
     assertEquals((await events())[0], "d replaced r:alice 0");
     store.remove("a", "closed");
     store.remove("d", "closed");
@@ -348,24 +349,24 @@ export function testStore(
   Deno.test(`${name}: alone in the last room there may be, a member is taken over all the same`, async () => {
     const { store, events } = bench();
     const proof = new Uint8Array(32);
-    store.join("a", "x", "r", { proof });
-    store.join("a", "x", "s");
-    store.join("a", "x", "t");
+    await store.join("a", "x", "r", { proof });
+    await store.join("a", "x", "s");
+    await store.join("a", "x", "t");
     await events();
-    store.join("b", "x", "r", { proof });
+    await store.join("b", "x", "r", { proof });
     assertEquals(await events(), ["a replaced r:x 2", "b joined r:x"]);
   });
 
   Deno.test(`${name}: limits, at and over`, async () => {
     const { store, events } = bench();
-    for (const peer of ["a", "b", "c"]) store.join(peer, peer, "r");
+    for (const peer of ["a", "b", "c"]) await store.join(peer, peer, "r");
     await events();
-    store.join("d", "d", "r");
-    store.join("a", "a", "s");
-    store.join("a", "a", "t");
-    store.join("d", "d", "u");
-    store.join("a", "b", "s");
-    store.join("a", "c", "s");
+    await store.join("d", "d", "r");
+    await store.join("a", "a", "s");
+    await store.join("a", "a", "t");
+    await store.join("d", "d", "u");
+    await store.join("a", "b", "s");
+    await store.join("a", "c", "s");
     assertEquals(await events(), [
       "d refused room-full join d r",
       "a joined s:a",
@@ -376,10 +377,10 @@ export function testStore(
       "a introduced s:b s:a initiator",
       "a refused too-many-addresses join c s",
     ]);
-    store.leave("a", "t:a");
-    store.join("d", "d", "u");
-    store.leave("b", "r:b");
-    store.join("d", "d", "r");
+    await store.leave("a", "t:a");
+    await store.join("d", "d", "u");
+    await store.leave("b", "r:b");
+    await store.join("d", "d", "r");
     assertEquals((await events()).filter((line) => /joined|refused/.test(line)), [
       "d joined u:d",
       "d joined r:d",
@@ -391,15 +392,15 @@ export function testStore(
   Deno.test(`${name}: all peers of a client share its rooms and addresses`, async () => {
     const { store, events, held } = bench(WIDE);
     for (const [peer, room] of [["a1", "r"], ["a2", "s"], ["a3", "t"], ["a4", "u"]] as const) {
-      store.join(peer, "x", room);
+      await store.join(peer, "x", room);
     }
     await events();
-    store.join("a1", "x", "v");
-    store.join("a1", "y", "r");
-    store.join("a2", "z", "r");
-    store.join("a5", "one", "r");
-    store.join("b", "x", "v");
-    store.join("a5", "x", "v");
+    await store.join("a1", "x", "v");
+    await store.join("a1", "y", "r");
+    await store.join("a2", "z", "r");
+    await store.join("a5", "one", "r");
+    await store.join("b", "x", "v");
+    await store.join("a5", "x", "v");
     assertEquals((await events()).filter((line) => /joined|refused/.test(line)), [
       "a1 refused unavailable join x v",
       "a1 joined r:y",
@@ -411,7 +412,7 @@ export function testStore(
     assertEquals([held("a"), held("b")], ["4 rooms, 6 addresses", "1 rooms, 1 addresses"]);
     store.remove("a2", "closed");
     assertEquals(held("a"), "3 rooms, 4 addresses");
-    store.leave("a1", "r:x");
+    await store.leave("a1", "r:x");
     assertEquals(held("a"), "3 rooms, 3 addresses");
     for (const peer of ["a1", "a3", "a4", "b"]) store.remove(peer, "closed");
     assertEquals([held("a"), held("b")], ["0 rooms, 0 addresses", "0 rooms, 0 addresses"]);
@@ -421,15 +422,15 @@ export function testStore(
     const { store, events, held } = bench(WIDE);
     const rooms = ["r", "s", "t", "u"];
     for (const room of rooms) {
-      for (const peer of ["a", "b", "c"]) store.join(peer, peer, room);
+      for (const peer of ["a", "b", "c"]) await store.join(peer, peer, room);
     }
-    store.join("b", "b", "own");
+    await store.join("b", "b", "own");
     assertEquals(["a", "b", "c"].map(held), [
       "4 rooms, 4 addresses",
       "1 rooms, 5 addresses",
       "0 rooms, 4 addresses",
     ]);
-    store.leave("c", "r:c");
+    await store.leave("c", "r:c");
     store.remove("a", "closed");
     assertEquals(["a", "b", "c"].map(held), [
       "0 rooms, 0 addresses",
@@ -437,8 +438,8 @@ export function testStore(
       "0 rooms, 3 addresses",
     ], "b inherits more than it might have founded");
     await events();
-    store.join("b", "b", "another");
-    store.join("a", "a", "another");
+    await store.join("b", "b", "another");
+    await store.join("a", "a", "another");
     assertEquals((await events()).map((line) => line.split(" ").slice(0, 3).join(" ")), [
       "b refused unavailable",
       "a joined another:a",
@@ -453,11 +454,11 @@ export function testStore(
     assertEquals([held("c"), store.counts()], ["0 rooms, 0 addresses", { rooms: 1, addresses: 1 }]);
   });
 
-  Deno.test(`${name}: an address that is taken over counts for its new holder`, () => {
+  Deno.test(`${name}: an address that is taken over counts for its new holder`, async () => {
     const { store, held } = bench(WIDE);
     const proof = new Uint8Array(32);
-    store.join("a", "x", "r", { proof });
-    store.join("b", "x", "r", { proof });
+    await store.join("a", "x", "r", { proof });
+    await store.join("b", "x", "r", { proof });
     assertEquals([held("a"), held("b")], ["0 rooms, 0 addresses", "1 rooms, 1 addresses"]);
   });
 }
