@@ -42,6 +42,8 @@ class Room {
   readonly told = new Map<Mesh, Map<string, number>>();
   readonly heard = new Map<Mesh, string[]>();
   readonly #wires: Wire[] = [];
+  /** Connections that were closed behind somebody's back, both ends of each. */
+  readonly #dead = new Set<unknown>();
   #server: TestServer = testServer();
 
   async enter(ident: string): Promise<void> {
@@ -82,9 +84,15 @@ class Room {
       case "drop":
         return this.#wires[at(happening.who)]!.cut();
       case "fail": {
-        const peers = [...this.meshes[at(happening.who)]!.peers.values()];
-        const connection = peers[happening.other % Math.max(1, peers.length)]?.connection;
-        return (connection as unknown as { close(): void } | undefined)?.close();
+        const mesh = this.meshes[at(happening.who)]!;
+        const peers = [...mesh.peers.values()];
+        const peer = peers[happening.other % Math.max(1, peers.length)];
+        if (peer?.connection === undefined) return;
+        const other = this.meshes.find(({ ident }) => ident === peer.ident)?.peers.get(mesh.ident);
+        this.#dead.add(peer.connection);
+        // Else it may be about another connection already, which the closed one is to give way to.
+        if (other?.state === "connected" && peer.state === "connected") this.#dead.add(other.connection);
+        return (peer.connection as unknown as { close(): void }).close();
       }
       case "restart": {
         for (const network of this.#wires) network.target = undefined;
@@ -99,6 +107,15 @@ class Room {
     }
   }
 
+  /** What is said over a link that has died unnoticed is lost: resolves when no such link is left. */
+  async noticed(): Promise<void> {
+    const links = () => this.meshes.flatMap((mesh) => [...mesh.peers.values()]);
+    await until(
+      "for dead links to be noticed",
+      () => !links().some(({ connection }) => this.#dead.has(connection)),
+    );
+  }
+
   async end(): Promise<void> {
     await Promise.all(this.meshes.map((mesh) => mesh.leave()));
     for (const network of this.#wires) network[Symbol.dispose]();
@@ -111,6 +128,7 @@ async function live(size: number, history: readonly Happening[]): Promise<void> 
   try {
     for (let i = 0; i < size; i++) await room.enter(`p${i}`);
     for (const happening of history) await room.happen(happening);
+    await room.noticed();
     await full(...room.meshes);
     for (const mesh of room.meshes) {
       const twice = [...room.told.get(mesh)!].filter(([, count]) => count > 1);
