@@ -23,6 +23,8 @@ export interface Server {
   readonly stunPorts: readonly number[];
   /** What `/healthz` tells at the moment. */
   health(): Health;
+  /** Resolves where it can't go on, with an error that says why. */
+  readonly failed: Promise<Error>;
   /** Takes no new sockets, closes the open ones behind what is queued, and stops: within `drain` seconds. */
   drain(): Promise<void>;
 }
@@ -32,7 +34,8 @@ export function start(config: Config): Server {
   const secrets = readSecrets(config);
   const { tls } = secrets;
   const now = () => performance.now();
-  const service = new Service(config, { secrets, log, now });
+  const failed = Promise.withResolvers<Error>();
+  const service = new Service(config, { secrets, log, now, onFault: failed.resolve });
 
   function handle(
     request: Request,
@@ -87,7 +90,7 @@ export function start(config: Config): Server {
     service.drain().then(() => listeners.forEach((listener) => listener.stop()));
     await Promise.all(listeners.map(({ finished }) => finished));
     clearTimeout(deadline);
-    service.dispose();
+    await service.dispose();
   }
 
   return {
@@ -96,6 +99,7 @@ export function start(config: Config): Server {
       return service.stunPorts;
     },
     health: () => service.health(),
+    failed: failed.promise,
     drain: () => stopped ??= drain(),
   };
 }
@@ -144,8 +148,9 @@ async function main(): Promise<number> {
     // From the first moment on: whoever reads that the server listens may stop it.
     const stopping = terminationSignal(() => Deno.exit(1), () => performance.now());
     const server = start(config);
-    await stopping;
+    const failure = await Promise.race([stopping, server.failed]);
     await server.drain();
+    if (failure instanceof Error) throw failure;
     return 0;
   } catch (error) {
     const message = error instanceof UsageError || error instanceof FileError

@@ -22,10 +22,14 @@ import { iceRow } from "./http/ice_endpoint.ts";
 import type { Imprint } from "./http/page.ts";
 import { RefusalLog } from "./http/refusal_log.ts";
 import { refusal } from "./http/responses.ts";
-import { type Health, healthRow, pageRow, type Row, Site } from "./http/site.ts";
+import { type Health, healthRow, pageRow, type Readiness, readyRow, type Row, Site } from "./http/site.ts";
 import { proxyMistake, readVisit, type Visit } from "./http/visit.ts";
 import { whoamiRow } from "./http/whoami.ts";
-import { Hub } from "./sockets/hub.ts";
+import { MemoryStore } from "./rooms/memory.ts";
+import type { EngineFault } from "./rooms/redis/engine.ts";
+import { RedisStore } from "./rooms/redis.ts";
+import { Hub, type HubOptions } from "./sockets/hub.ts";
+import type { Session } from "./sockets/session.ts";
 import { type IceService, iceService } from "./ice/ice.ts";
 import type { Log } from "./runtime/log.ts";
 import { freshIdent } from "./protocol/ident.ts";
@@ -47,18 +51,26 @@ export interface ServiceOptions {
   readonly log: Log;
   /** Milliseconds; only differences matter. */
   readonly now: () => number;
+  /** Told of an engine that can't be used, however long one waits. */
+  readonly onFault: (fault: EngineFault) => void;
 }
 
 const TALLY_INTERVAL_SECONDS = 10;
 
 const TOKEN_STATUS = { "unauthorised": 401, "rate-limited": 429, "unavailable": 503 } as const;
 
-function tokensOf(config: Config, { secrets, log, now }: ServiceOptions): Tokens | undefined {
+function tokensOf(
+  config: Config,
+  { secrets, log, now }: Omit<ServiceOptions, "onFault">,
+): Tokens | undefined {
   const published = isUrl(config.tokenJwks) ? new PublishedKeys(config.tokenJwks, log, now) : undefined;
   return secrets.tokenKeys.length > 0 || published !== undefined
     ? new Tokens(config, { keys: secrets.tokenKeys, published, now })
     : undefined;
 }
+
+/** Milliseconds for which a node may be cut off from the others before new clients should go elsewhere. */
+const CUT_OFF_PATIENCE = 10_000;
 
 export class Service {
   readonly #config: Config;
@@ -75,13 +87,15 @@ export class Service {
   readonly #tokens?: Tokens | undefined;
   readonly #admin?: Admin | undefined;
   readonly #hub: Hub;
+  /** Of several nodes. */
+  #cluster?: RedisStore<Session>;
   /** What stands below the pages; without one there are none. */
   readonly #imprint?: Imprint;
   readonly #site: Site;
   readonly #refusalLog: RefusalLog;
   readonly #logTallies: ReturnType<typeof setInterval>;
 
-  constructor(config: Config, { secrets, log, now }: ServiceOptions) {
+  constructor(config: Config, { secrets, log, now, onFault }: ServiceOptions) {
     this.#config = config;
     this.#log = log;
     this.#now = now;
@@ -91,7 +105,18 @@ export class Service {
     this.#ice = iceService(config, { turnSecret: secrets.turn, log, now });
     this.#tokens = tokensOf(config, { secrets, log, now });
     this.#refusalLog = new RefusalLog(log, now);
+    const { engine, enginePrefix: prefix, nodeName: name } = config;
+    const rooms: HubOptions["rooms"] = (...parts) =>
+      engine === undefined ? new MemoryStore(...parts) : this.#cluster = new RedisStore(...parts, {
+        engine: secrets.engine === undefined ? engine : { ...engine, password: secrets.engine },
+        prefix,
+        name,
+        log,
+        now,
+        onFault,
+      });
     this.#hub = new Hub({
+      rooms,
       limits: config,
       resumeSecret: secrets.resume,
       tokens: this.#tokens,
@@ -148,7 +173,27 @@ export class Service {
       clients: this.#admission.clients,
       stun: this.#ice.stunState,
       stunAnswers: this.#ice.stunAnswers(),
+      ...this.#cluster && { cluster: this.#clusterHealth(this.#cluster) },
     };
+  }
+
+  #clusterHealth(cluster: RedisStore<Session>): Health["cluster"] {
+    const { state } = cluster;
+    const { probedAt, ...figures } = cluster.figures();
+    return {
+      engine: state === "up" ? "up" : "cut off",
+      secondsSinceSign: Math.floor((this.#now() - probedAt) / 1000),
+      ...figures,
+    };
+  }
+
+  /** Whether new clients should come here; what `/readyz` tells. */
+  readiness(): Readiness {
+    if (this.#hub.draining) return { ready: false, why: "draining" };
+    const state = this.#cluster?.state ?? "up";
+    return state === "up" || state.cutOff <= CUT_OFF_PATIENCE
+      ? { ready: true }
+      : { ready: false, why: "cut off from the other nodes" };
   }
 
   /** Answers a request that came from the address `connection`. */
@@ -177,6 +222,7 @@ export class Service {
     }
     yield* clientRows();
     yield ["/healthz", healthRow(() => this.health())];
+    yield ["/readyz", readyRow(() => this.readiness())];
     yield ["/whoami", whoamiRow(this.#config.allowOrigin, this.#config.proxyHeader)];
     if (this.#ice.endpoint) {
       yield [
@@ -226,9 +272,9 @@ export class Service {
   }
 
   /** Stops all that is left to stop. */
-  dispose(): void {
+  async dispose(): Promise<void> {
     clearInterval(this.#logTallies);
-    this.#hub.dispose();
+    await this.#hub.dispose();
     const { sockets } = this.#hub.counts();
     if (sockets > 0) this.#log.warn("{sockets} sockets did not close in time", { sockets });
     this.#log.info("stopped");

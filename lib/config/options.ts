@@ -5,6 +5,7 @@ import { parseRange, type TrustedProxies } from "../http/client_address.ts";
 import { originFault } from "../http/origin.ts";
 import { STUN_LIMITS } from "../ice/stun_server.ts";
 import { iceUrlFault } from "../ice/turn.ts";
+import { type EngineAddress, parseEngine } from "../rooms/redis/address.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../runtime/log.ts";
 import {
   Fault,
@@ -17,6 +18,7 @@ import {
   text,
   urlOf,
   wholeNumber,
+  word,
 } from "./values.ts";
 
 export const VERSION: string = manifest.version;
@@ -147,6 +149,42 @@ export const OPTIONS = {
     help: "whether GET /ice tells the servers to clients of version 2: auto (with TURN only), on, off",
     default: "auto" as "auto" | "on" | "off",
     read: oneOf(["auto", "on", "off"]),
+  }),
+  "engine": option<EngineAddress | undefined>({
+    heading: "Several nodes",
+    env: "SIGNAL_ENGINE",
+    value: "URL",
+    help:
+      "Redis or Valkey by which nodes share their rooms: redis://HOST, rediss://HOST, sentinel://HOST,HOST/NAME",
+    default: undefined,
+    read: (text) => {
+      const address = parseEngine(text);
+      if (address === undefined) {
+        throw new Fault("is no redis://HOST[:PORT][/DATABASE], rediss://… or sentinel://HOST[,HOST]/NAME");
+      }
+      return address;
+    },
+  }),
+  "engine-password-file": option<string | undefined>({
+    env: "SIGNAL_ENGINE_PASSWORD_FILE",
+    value: "FILE",
+    help: "file with the password for it; the user stands in the URL: redis://USER@HOST",
+    default: undefined,
+    read: text("a file"),
+  }),
+  "engine-prefix": option({
+    env: "SIGNAL_ENGINE_PREFIX",
+    value: "TEXT",
+    help: "what all its keys and channels begin with; nodes with the same prefix are one cluster",
+    default: "signal:",
+    read: word(/^[\x21-\x7e]{1,64}$/, "1 to 64 printable characters"),
+  }),
+  "node-name": option({
+    env: "SIGNAL_NODE_NAME",
+    value: "NAME",
+    help: "this node's, unlike all others: started again, it takes the place of its former life at once",
+    default: "",
+    read: word(/^[\w.-]{1,64}$/, "1 to 64 letters, digits, dots, dashes and underscores"),
   }),
   "page": option<"on" | "off">({
     heading: "The page for people",

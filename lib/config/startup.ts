@@ -1,6 +1,7 @@
 /** The files that options name; and why a server could not start, in words for the person who started it. */
 
 import { KeyFault, publicKeys, secretKey, type TokenKey } from "../tokens/keys.ts";
+import { EngineFault } from "../rooms/redis/engine.ts";
 import type { Config } from "./options.ts";
 import { isUrl } from "./values.ts";
 
@@ -16,7 +17,7 @@ export function explain(error: unknown, config: Config): string | undefined {
     return `${config.host} is not an address of this machine (--host, SIGNAL_HOST). ` +
       "Leave it out to listen on every address.";
   }
-  if (error instanceof FileError) return error.message;
+  if (error instanceof FileError || error instanceof EngineFault) return error.message;
   if (error instanceof Deno.errors.PermissionDenied) {
     return `Listening there is not allowed (${place}): ports below 1024 belong to the system's administrator.`;
   }
@@ -42,6 +43,7 @@ export interface Secrets {
   readonly turn?: string;
   readonly resume?: string;
   readonly admin?: string;
+  readonly engine?: string;
   /** With which tokens are signed. */
   readonly tokenKeys: readonly TokenKey[];
 }
@@ -51,7 +53,7 @@ const LEAST_WORD = 32;
 
 /** Reads all files that options name. Throws a `FileError`. */
 export function readSecrets(config: Config): Secrets {
-  const { tlsCert, tlsKey, turnSecretFile, resumeSecretFile, adminTokenFile } = config;
+  const { tlsCert, tlsKey, turnSecretFile, resumeSecretFile, adminTokenFile, enginePasswordFile } = config;
   return {
     ...tlsCert === undefined
       ? {}
@@ -59,6 +61,9 @@ export function readSecrets(config: Config): Secrets {
     ...turnSecretFile === undefined ? {} : { turn: readNamedFile("turn-secret-file", turnSecretFile).trim() },
     ...resumeSecretFile === undefined ? {} : { resume: readWord("resume-secret-file", resumeSecretFile) },
     ...adminTokenFile === undefined ? {} : { admin: readWord("admin-token-file", adminTokenFile) },
+    ...enginePasswordFile === undefined
+      ? {}
+      : { engine: readNamedFile("engine-password-file", enginePasswordFile).trim() },
     tokenKeys: readTokenKeys(config),
   };
 }

@@ -75,3 +75,11 @@ export function text(what: string): (text: string) => string {
     return text;
   };
 }
+
+/** `what`: words that match the pattern. */
+export function word(pattern: RegExp, what: string): (text: string) => string {
+  return (text) => {
+    if (!pattern.test(text)) throw new Fault(`is not made of ${what}`);
+    return text;
+  };
+}

@@ -29,7 +29,22 @@ export interface Health {
   readonly stun: "ok" | "unavailable" | "off";
   /** STUN requests that were answered since the start. */
   readonly stunAnswers: number;
+  /** Where there are several nodes: how this one is connected to the others. */
+  readonly cluster?: {
+    readonly engine: "up" | "cut off";
+    /** Since something last came through the engine, which should be every two seconds. */
+    readonly secondsSinceSign: number;
+    readonly node: string;
+    readonly pending: number;
+    readonly resyncs: number;
+    readonly fenced: number;
+    readonly published: number;
+    readonly received: number;
+  };
 }
+
+/** What `/readyz` tells. */
+export type Readiness = { readonly ready: true } | { readonly ready: false; readonly why: string };
 
 /** The methods of every row. */
 export const METHODS = "GET, HEAD, OPTIONS";
@@ -82,6 +97,16 @@ export function healthRow(health: () => Health): Row {
     answer() {
       const now = health();
       return content(now.status === "ok" ? 200 : 503, "application/json", JSON.stringify(now) + "\n");
+    },
+  };
+}
+
+/** Whether new clients should come, at `/readyz`: 200, or 503. */
+export function readyRow(readiness: () => Readiness): Row {
+  return {
+    answer() {
+      const now = readiness();
+      return content(now.ready ? 200 : 503, "application/json", JSON.stringify(now) + "\n");
     },
   };
 }

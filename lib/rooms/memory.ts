@@ -46,11 +46,13 @@ export class MemoryStore<P> implements RoomStore<P> {
     const newcomer: Member<P> = {
       ...makeAddress(text),
       peer,
+      own: true,
       room,
       proof,
       since: since ?? Date.now(),
       claimed: since !== undefined,
       info,
+      more: undefined,
     };
     events.joined(peer, newcomer, room.members.size);
     introduce(newcomer, events);

@@ -7,21 +7,25 @@ import type { GoneReason } from "../protocol/codes.ts";
 import type { JoinClaim, RoomEvents, Standing } from "./store.ts";
 
 /** One that holds an address. */
-export interface Member<P> extends Standing {
+export interface Member<P, S = undefined> extends Standing {
   /** Of this process; `undefined` where it is not, or not any more. */
   peer: P | undefined;
-  readonly room: Room<P>;
+  /** Whether it is, or was, of this process. */
+  readonly own: boolean;
+  readonly room: Room<P, S>;
+  /** What a store knows of it besides. */
+  readonly more: S;
   /** It came with a claim to have held the address since then. */
   readonly claimed: boolean;
   readonly info?: string | undefined;
 }
 
-export interface Room<P> {
+export interface Room<P, S = undefined> {
   readonly name: string;
   /** In the order in which they joined. */
-  readonly members: Set<Member<P>>;
-  /** How many of them are of this process. */
-  locals: number;
+  readonly members: Set<Member<P, S>>;
+  /** How many of them are, or were, of this process. */
+  own: number;
   /**
    * Whose room it is: that of the eldest member of this process. At first that is the founder; when he goes, the next
    * takes it over, even beyond what his account allows. So nobody pays for a room in which he isn't, which others
@@ -30,26 +34,26 @@ export interface Room<P> {
   owner: Account | undefined;
 }
 
-/** Rooms are there for as long as a peer of this process is in them. */
-export class Roster<P> {
+/** Rooms are there for as long as a member of this process is in them, be it one whose peer is gone. */
+export class Roster<P, S = undefined> {
   readonly #limits: RoomLimits;
-  readonly #rooms = new Map<string, Room<P>>();
-  readonly #held = new Map<P, Set<Member<P>>>();
+  readonly #rooms = new Map<string, Room<P, S>>();
+  readonly #held = new Map<P, Set<Member<P, S>>>();
   readonly #accountOf: (peer: P) => Account;
   #locals = 0;
   /** By address. */
-  readonly members = new Map<string, Member<P>>();
+  readonly members = new Map<string, Member<P, S>>();
 
   constructor(limits: RoomLimits, accountOf: (peer: P) => Account) {
     this.#limits = limits;
     this.#accountOf = accountOf;
   }
 
-  get rooms(): ReadonlyMap<string, Room<P>> {
+  get rooms(): ReadonlyMap<string, Room<P, S>> {
     return this.#rooms;
   }
 
-  heldBy(peer: P): ReadonlySet<Member<P>> | undefined {
+  heldBy(peer: P): ReadonlySet<Member<P, S>> | undefined {
     return this.#held.get(peer);
   }
 
@@ -57,7 +61,7 @@ export class Roster<P> {
     return this.members.get(address)?.peer === peer;
   }
 
-  /** Rooms with members of this process, and how many of those there are. */
+  /** Rooms with members of this process, and how many peers of it are there as members. */
   counts(): { rooms: number; addresses: number } {
     return { rooms: this.#rooms.size, addresses: this.#locals };
   }
@@ -82,24 +86,30 @@ export class Roster<P> {
     return undefined;
   }
 
-  /** The room of that name, which a peer founds where there is none. */
-  enter(name: string, founder: P): Room<P> {
-    const found = this.#rooms.get(name);
-    if (found !== undefined) return found;
+  /** Whether there is a room of that name that somebody pays for. */
+  isOpen(name: string): boolean {
+    return this.#rooms.get(name)?.owner !== undefined;
+  }
+
+  /** The room of that name, which is the peer's where it is nobody's. */
+  enter(name: string, founder: P): Room<P, S> {
+    let room = this.#rooms.get(name);
+    if (room?.owner !== undefined) return room;
     const owner = this.#accountOf(founder);
     owner.take("rooms");
-    const room: Room<P> = { name, members: new Set(), locals: 0, owner };
+    room ??= { name, members: new Set(), own: 0, owner };
+    room.owner = owner;
     this.#rooms.set(name, room);
     return room;
   }
 
   /** Into a room that is there. */
-  add(member: Member<P>): void {
-    const { peer, room, text } = member;
+  add(member: Member<P, S>): void {
+    const { peer, own, room, text } = member;
     this.members.set(text, member);
     room.members.add(member);
+    if (own) room.own++;
     if (peer === undefined) return;
-    room.locals++;
     this.#locals++;
     this.#accountOf(peer).take("addresses");
     const held = this.#held.get(peer);
@@ -108,25 +118,35 @@ export class Roster<P> {
   }
 
   /** Its address is free. */
-  free(member: Member<P>): void {
+  free(member: Member<P, S>): void {
     this.members.delete(member.text);
-    member.room.members.delete(member);
+    const { room, own } = member;
+    room.members.delete(member);
+    if (own) room.own--;
     this.part(member);
+    if (room.own > 0) return;
+    this.#rooms.delete(room.name);
+    for (const { text } of room.members) this.members.delete(text);
+    room.members.clear();
   }
 
   /** It is no peer's of this process any more, but its address is not free yet. Returns how many its peer has left. */
-  part(member: Member<P>): number {
+  part(member: Member<P, S>): number {
     const { peer, room } = member;
     if (peer === undefined) return 0;
     member.peer = undefined;
     const held = this.#held.get(peer);
     held?.delete(member);
     if (held?.size === 0) this.#held.delete(peer);
-    room.locals--;
     this.#locals--;
     this.#accountOf(peer).giveBack("addresses");
     this.#settle(room);
     return held?.size ?? 0;
+  }
+
+  /** Peers of this process that hold anything. */
+  holders(): Iterable<P> {
+    return this.#held.keys();
   }
 
   /** Whatever `from` holds, `to` holds from now on. False where the account of `to` has no room for it. */
@@ -147,8 +167,8 @@ export class Roster<P> {
     return true;
   }
 
-  /** The room is its eldest local member's; without one it is not looked after any more. */
-  #settle(room: Room<P>): void {
+  /** The room is that of its eldest member whose peer is of this process. */
+  #settle(room: Room<P, S>): void {
     let eldest: Account | undefined;
     for (const { peer } of room.members) {
       if (peer === undefined) continue;
@@ -160,37 +180,33 @@ export class Roster<P> {
       eldest?.take("rooms");
       room.owner = eldest;
     }
-    if (eldest !== undefined) return;
-    this.#rooms.delete(room.name);
-    for (const { text } of room.members) this.members.delete(text);
-    room.members.clear();
   }
 }
 
 /** Introduces a newcomer and all members of its room to each other. It is not among them yet. */
-export function introduce<P>(newcomer: Member<P>, events: RoomEvents<P>): void {
+export function introduce<P, S>(newcomer: Member<P, S>, events: RoomEvents<P>): void {
   for (const member of newcomer.room.members) introducePair(member, newcomer, events);
 }
 
 /** The later one makes the offer. */
-export function introducePair<P>(earlier: Member<P>, later: Member<P>, events: RoomEvents<P>): void {
+export function introducePair<P, S>(earlier: Member<P, S>, later: Member<P, S>, events: RoomEvents<P>): void {
   if (earlier.peer !== undefined) events.introduced(earlier.peer, earlier, later, false, later.info);
   if (later.peer !== undefined) events.introduced(later.peer, later, earlier, true, earlier.info);
 }
 
-export function tellGone<P>(departed: Member<P>, reason: GoneReason, events: RoomEvents<P>): void {
+export function tellGone<P, S>(departed: Member<P, S>, reason: GoneReason, events: RoomEvents<P>): void {
   for (const member of departed.room.members) {
     if (member.peer !== undefined) events.gone(member.peer, member, departed, reason);
   }
 }
 
 /** Peers of this process in a room. */
-export function* peersOf<P>(room: Room<P>): Iterable<P> {
+export function* peersOf<P, S>(room: Room<P, S>): Iterable<P> {
   for (const { peer } of room.members) if (peer !== undefined) yield peer;
 }
 
 /** A peer does not replace itself: that it holds the address already is more likely a mistake. */
-export function mayReplace<P>(former: Member<P>, peer: P, { proof, since }: JoinClaim): boolean {
+export function mayReplace<P, S>(former: Member<P, S>, peer: P, { proof, since }: JoinClaim): boolean {
   if (former.peer === peer) return false;
   if (since !== undefined && (!former.claimed || former.since < since)) return true;
   return proof !== undefined && former.proof !== undefined && timingSafeEqual(proof, former.proof);

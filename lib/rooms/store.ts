@@ -97,7 +97,7 @@ export interface RoomStore<P> {
   /** How many rooms have members of this process, and how many of those there are. */
   counts(): { readonly rooms: number; readonly addresses: number };
 
-  /** Whether the other nodes can be reached; for how many milliseconds not. */
+  /** Whether the other nodes can be reached; for how many milliseconds not, `Infinity` where they never were. */
   readonly state: "up" | { readonly cutOff: number };
 
   /** Tells the others that nobody is here any more. To be called when all peers are removed; takes a few seconds at most. */

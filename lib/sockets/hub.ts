@@ -6,12 +6,12 @@ import type { IceServers } from "../protocol/ice_servers.ts";
 import { type ClientLimits, type RoomLimits, sharedBudgets, type SocketLimits } from "../limits/limits.ts";
 import { MAX_ECHO, type Refusal } from "../protocol/codec.ts";
 import type { Log, LogFields } from "../runtime/log.ts";
-import { MemoryStore } from "../rooms/memory.ts";
+import type { RoomEvents, RoomStore } from "../rooms/store.ts";
 import { type ResumeLimits, Resumption } from "./resumption.ts";
 import { SEAL_LIFE } from "./seal.ts";
 import { type Client, Session, type SessionContext } from "./session.ts";
 import { canWatch } from "../runtime/internals.ts";
-import type { Sleeper } from "../limits/accounts.ts";
+import type { Account, Sleeper } from "../limits/accounts.ts";
 import type { Tally } from "../runtime/tally.ts";
 import type { Tokens } from "../tokens/tokens.ts";
 
@@ -32,6 +32,12 @@ type PeerEntry =
 
 /** What a hub is made with. */
 export interface HubOptions {
+  /** Makes the store of its rooms. */
+  readonly rooms: (
+    events: RoomEvents<Session>,
+    limits: RoomLimits,
+    accountOf: (session: Session) => Account,
+  ) => RoomStore<Session>;
   readonly limits: RoomLimits & SocketLimits & ClientLimits & ToldLimits & ResumeLimits;
   /** What sessions are sealed with, so that they outlive the server. */
   readonly resumeSecret?: string | undefined;
@@ -98,6 +104,7 @@ export class Hub {
 
   constructor(
     {
+      rooms: makeRooms,
       limits,
       resumeSecret,
       tokens,
@@ -114,7 +121,7 @@ export class Hub {
       onClosed,
     }: HubOptions,
   ) {
-    const rooms = new MemoryStore<Session>(Session.roomEvents, limits, ({ account }) => account);
+    const rooms = makeRooms(Session.roomEvents, limits, ({ account }) => account);
     const welcome = {
       version: 3,
       server,
@@ -200,8 +207,8 @@ export class Hub {
     }));
   }
 
-  remove(room: string, ident: string): Promise<boolean> {
-    return Promise.resolve(this.#context.rooms.end(addressText(room, ident), "removed"));
+  async remove(room: string, ident: string): Promise<boolean> {
+    return await this.#context.rooms.end(addressText(room, ident), "removed");
   }
 
   /** Serves a client until its socket is closed for good. */
@@ -280,10 +287,11 @@ export class Hub {
     return this.#emptied.promise;
   }
 
-  /** Stops looking after sessions. */
-  dispose(): void {
+  /** Stops looking after sessions, and takes leave of other nodes. */
+  async dispose(): Promise<void> {
     clearInterval(this.#timer);
     clearTimeout(this.#sealTimer);
+    await this.#context.rooms.close();
   }
 }
 

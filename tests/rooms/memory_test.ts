@@ -1,4 +1,7 @@
 import { MemoryStore } from "../../lib/rooms/memory.ts";
 import { testStore } from "./store_conformance.ts";
 
-testStore("memory", (...parts) => new MemoryStore(...parts), () => Promise.resolve());
+testStore("memory", {
+  make: (...parts) => Promise.resolve(new MemoryStore(...parts)),
+  idle: () => Promise.resolve(),
+});
