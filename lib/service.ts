@@ -108,7 +108,7 @@ export class Service {
     const { engine, enginePrefix: prefix, nodeName: name } = config;
     const rooms: HubOptions["rooms"] = (...parts) =>
       engine === undefined ? new MemoryStore(...parts) : this.#cluster = new RedisStore(...parts, {
-        engine: secrets.engine === undefined ? engine : { ...engine, password: secrets.engine },
+        engine: { ...engine, ...secrets.engine },
         prefix,
         name,
         log,

@@ -172,6 +172,13 @@ export const OPTIONS = {
     default: undefined,
     read: text("a file"),
   }),
+  "engine-ca-file": option<string | undefined>({
+    env: "SIGNAL_ENGINE_CA_FILE",
+    value: "FILE",
+    help: "certificates (PEM) that vouch for its own, where no public authority does",
+    default: undefined,
+    read: text("a file"),
+  }),
   "engine-prefix": option({
     env: "SIGNAL_ENGINE_PREFIX",
     value: "TEXT",

@@ -43,7 +43,7 @@ export interface Secrets {
   readonly turn?: string;
   readonly resume?: string;
   readonly admin?: string;
-  readonly engine?: string;
+  readonly engine?: { readonly password?: string; readonly ca?: string };
   /** With which tokens are signed. */
   readonly tokenKeys: readonly TokenKey[];
 }
@@ -53,7 +53,15 @@ const LEAST_WORD = 32;
 
 /** Reads all files that options name. Throws a `FileError`. */
 export function readSecrets(config: Config): Secrets {
-  const { tlsCert, tlsKey, turnSecretFile, resumeSecretFile, adminTokenFile, enginePasswordFile } = config;
+  const {
+    tlsCert,
+    tlsKey,
+    turnSecretFile,
+    resumeSecretFile,
+    adminTokenFile,
+    enginePasswordFile,
+    engineCaFile,
+  } = config;
   return {
     ...tlsCert === undefined
       ? {}
@@ -61,9 +69,12 @@ export function readSecrets(config: Config): Secrets {
     ...turnSecretFile === undefined ? {} : { turn: readNamedFile("turn-secret-file", turnSecretFile).trim() },
     ...resumeSecretFile === undefined ? {} : { resume: readWord("resume-secret-file", resumeSecretFile) },
     ...adminTokenFile === undefined ? {} : { admin: readWord("admin-token-file", adminTokenFile) },
-    ...enginePasswordFile === undefined
-      ? {}
-      : { engine: readNamedFile("engine-password-file", enginePasswordFile).trim() },
+    engine: {
+      ...enginePasswordFile === undefined
+        ? {}
+        : { password: readNamedFile("engine-password-file", enginePasswordFile).trim() },
+      ...engineCaFile === undefined ? {} : { ca: readNamedFile("engine-ca-file", engineCaFile) },
+    },
     tokenKeys: readTokenKeys(config),
   };
 }

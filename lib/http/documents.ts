@@ -5,6 +5,7 @@ import client from "../client/README.md" with { type: "text" };
 import options from "../config/README.md" with { type: "text" };
 import ice from "../ice/README.md" with { type: "text" };
 import protocol from "../protocol/README.md" with { type: "text" };
+import nodes from "../rooms/README.md" with { type: "text" };
 import tokens from "../tokens/README.md" with { type: "text" };
 import deployment from "../../.github/DEPLOYMENT.md" with { type: "text" };
 import security from "../../.github/SECURITY.md" with { type: "text" };
@@ -19,6 +20,7 @@ const DOCUMENTS = {
   options: ["lib/config/README.md", options],
   ice: ["lib/ice/README.md", ice],
   tokens: ["lib/tokens/README.md", tokens],
+  nodes: ["lib/rooms/README.md", nodes],
   deployment: [".github/DEPLOYMENT.md", deployment],
   security: [".github/SECURITY.md", security],
 } as const;
@@ -29,6 +31,7 @@ const TITLES: Record<keyof typeof DOCUMENTS, string> = {
   options: "Options",
   ice: "STUN and TURN",
   tokens: "Tokens: who may join",
+  nodes: "Several nodes",
   deployment: "Running a server",
   security: "Security: what is promised, and what is left",
 };

@@ -517,8 +517,7 @@ export class RedisStore<P> implements RoomStore<P> {
         return;
       case "fenced":
         this.#options.log.error(
-          "another node has taken the name {name} (--node-name): this one goes on without it",
-          { name: this.#name },
+          `another node has taken the name ${this.#name} (--node-name): this one goes on without it`,
         );
         this.#name = "";
         return this.#fence();
@@ -687,7 +686,7 @@ export class RedisStore<P> implements RoomStore<P> {
       const fault = error instanceof EngineFault ? error : undefined;
       if (fault?.final && !this.#hasBeenUp) onFault(fault);
       else if (this.#attempts++ === 0) {
-        log.warn(`{why} Joins wait; it is tried again and again.`, { why: (error as Error).message });
+        log.warn(`${(error as Error).message} Joins wait; it is tried again and again.`);
       }
       this.#engine?.close();
       this.#engine = undefined;
@@ -746,9 +745,10 @@ export class RedisStore<P> implements RoomStore<P> {
     this.#up = true;
     this.#figures.resyncs++;
     this.#attempts = 0;
-    log.info("node {node} shares its rooms by way of {engine}", {
+    const { text: engine } = this.#options.engine;
+    log.info(`node ${this.#node} shares its rooms by way of ${engine}`, {
       node: this.#node,
-      engine: this.#options.engine.text,
+      engine,
       cutOffMs: Math.round(now() - this.#cutOffSince),
     });
     const again = this.#hasBeenUp;
@@ -778,9 +778,7 @@ export class RedisStore<P> implements RoomStore<P> {
     this.#engine = undefined;
     if (this.#closed) return;
     if (this.#up) {
-      this.#options.log.warn("cut off from the other nodes: {why}. Joins wait, and local signals go on.", {
-        why,
-      });
+      this.#options.log.warn(`cut off from the other nodes: ${why}. Joins wait, and local signals go on.`);
       this.#cutOffSince = this.#options.now();
       this.#attempts = 1;
     }

@@ -5,7 +5,7 @@
 
 import { eventually } from "../kit/cluster.ts";
 import { type Redis, redis } from "../kit/redis.ts";
-import { type ServerProcess, serverProcess } from "../kit/server.ts";
+import { type ServerProcess, serverProcess, startFlags } from "../kit/server.ts";
 
 const VERSION_3 = "diva.signal.v3";
 const SIGNAL_INTERVAL = 50;
@@ -164,19 +164,24 @@ export class Stage implements AsyncDisposable {
 
   /** Starts one more node; resolves with its index once it shares its rooms. */
   async addNode(...args: string[]): Promise<number> {
-    const node = await serverProcess([
-      ...["--host", "127.0.0.1", "--port", "0", "--stun-port", "off", "--resume", "0", "--drain", "2"],
-      ...[
-        "--max-sockets-per-client",
-        "5000",
-        "--busy-sockets-per-client",
-        "5000",
-        "--connect-burst",
-        "100000",
+    const node = await serverProcess(
+      [
+        ...["--host", "127.0.0.1", "--port", "0", "--stun-port", "off", "--resume", "0", "--drain", "2"],
+        ...[
+          "--max-sockets-per-client",
+          "5000",
+          "--busy-sockets-per-client",
+          "5000",
+          "--connect-burst",
+          "100000",
+        ],
+        ...this.#args,
+        ...args,
+        // A password may stand in a file.
       ],
-      ...this.#args,
-      ...args,
-    ]);
+      {},
+      [...await startFlags(), "--allow-read"],
+    );
     const index = this.nodes.push(node) - 1;
     this.ports[index] = await node.port;
     await node.said(/shares its rooms/);

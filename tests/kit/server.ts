@@ -53,6 +53,9 @@ export function testServer(options: Partial<Config> = {}): TestServer {
 
 const ROOT = new URL("../../", import.meta.url);
 
+/** Nothing that a server is to say takes that long. */
+const PATIENCE_MS = 60_000;
+
 /** The flags with which the server is meant to run: those of `deno task start`. */
 export async function startFlags(): Promise<string[]> {
   const { tasks } = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT)));
@@ -75,7 +78,7 @@ export interface ServerProcess extends AsyncDisposable {
   readonly pid: number;
   /** The port that it listens on; rejects, with what it said, where it ended instead. */
   readonly port: Promise<number>;
-  /** Resolves once it has said, on its standard output, something that matches; rejects where it ended before. */
+  /** Resolves once it has said something that matches, on either output; rejects where it ended before. */
   said(pattern: RegExp): Promise<RegExpExecArray>;
   /** What it has said, and how it ended. */
   readonly output: Promise<Output>;
@@ -112,10 +115,10 @@ export async function serverProcess(
     readonly pattern: RegExp;
   }
   const waits: Wait[] = [];
-  let stdout = "";
+  const texts = { stdout: "", stderr: "" };
   let ended: Error | undefined;
   const look = (wait: Wait) => {
-    const match = wait.pattern.exec(stdout);
+    const match = wait.pattern.exec(texts.stdout) ?? wait.pattern.exec(texts.stderr);
     if (match) wait.resolve(match);
     else if (ended) wait.reject(ended);
   };
@@ -123,22 +126,26 @@ export async function serverProcess(
     const wait = { pattern, ...Promise.withResolvers<RegExpExecArray>() };
     waits.push(wait);
     look(wait);
-    return wait.promise;
+    const patience = setTimeout(
+      () => wait.reject(new Error(`the server has not said ${pattern}, but: ${texts.stdout}${texts.stderr}`)),
+      PATIENCE_MS,
+    );
+    return wait.promise.finally(() => clearTimeout(patience));
   };
   const port = said(/listens on .*?wss?:\/\/\S+:(\d+)/).then(([, port]) => Number(port));
   // Whoever does not ask for the port does not care that there is none.
   port.catch(() => {});
-  const read = async () => {
-    for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
-      stdout += text;
+  const read = async (name: keyof typeof texts) => {
+    for await (const text of child[name].pipeThrough(new TextDecoderStream())) {
+      texts[name] += text;
       waits.forEach(look);
     }
   };
   const output = (async (): Promise<Output> => {
-    const [, stderr, { code }] = await Promise.all([read(), new Response(child.stderr).text(), child.status]);
-    ended = new Error(`the server ended with ${code}: ${stderr}${stdout}`);
+    const [, , { code }] = await Promise.all([read("stdout"), read("stderr"), child.status]);
+    ended = new Error(`the server ended with ${code}: ${texts.stderr}${texts.stdout}`);
     waits.forEach(look);
-    return { code, stdout, stderr };
+    return { code, ...texts };
   })();
 
   return {

@@ -73,7 +73,7 @@ Deno.test("the pages of the documents lead to each other and to nothing that isn
       next.push(target.href);
     }
   }
-  for (const name of ["client", "protocol", "options", "ice", "tokens", "deployment", "security"]) {
+  for (const name of ["client", "protocol", "options", "ice", "tokens", "nodes", "deployment", "security"]) {
     assert(seen.has(`${server.httpUrl}/docs/${name}`), name);
   }
   assert(seen.has(`${server.httpUrl}/examples/chat.html`));

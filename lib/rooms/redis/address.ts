@@ -12,6 +12,8 @@ export interface EngineAddress {
   readonly username?: string;
   readonly password?: string;
   readonly database: number;
+  /** Certificates (PEM) of whoever vouches for the engine's; not given: those that the runtime trusts. */
+  readonly ca?: string;
 }
 
 const SCHEMES: Readonly<Record<string, { tls: boolean; sentinel: boolean; port: number }>> = {

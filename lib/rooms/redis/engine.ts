@@ -37,7 +37,7 @@ const LEAST_MAJOR = 7;
 // Only where an engine is configured: the library takes 0.3 s to load, and 50 MB.
 async function makeClient(
   { host, port }: { host: string; port: number },
-  { tls, username, password, database }: EngineAddress,
+  { tls, ca, username, password, database }: EngineAddress,
 ) {
   const { createClient } = await import("@redis/client");
   return createClient({
@@ -45,6 +45,8 @@ async function makeClient(
     // It would read the environment, which isn't allowed.
     maintNotifications: "disabled",
     disableOfflineQueue: true,
+    // It would tell the engine its own name and version, which takes a permission more.
+    disableClientInfo: true,
     commandsQueueMaxLength: 2 * MAX_UNDER_WAY.commands,
     ...username === undefined ? {} : { username },
     ...password === undefined ? {} : { password },
@@ -55,7 +57,7 @@ async function makeClient(
       port,
       reconnectStrategy: false,
       connectTimeout: CONNECT_PATIENCE,
-      ...tls ? { tls: true as const } : {},
+      ...tls ? { tls: true as const, ...ca === undefined ? {} : { ca } } : {},
     },
   });
 }
@@ -105,6 +107,8 @@ export class Engine {
       }
     };
     let live = false;
+    /** What went wrong first: what is told of later comes of it. */
+    let cause: Error | undefined;
     const lose = (why: string) => {
       if (ended) return;
       destroy();
@@ -112,7 +116,10 @@ export class Engine {
     };
     const open = async (place: { host: string; port: number }) => {
       const client = await makeClient(place, address);
-      client.on("error", (error: Error) => lose(error.message));
+      client.on("error", (error: Error) => {
+        cause ??= error;
+        lose(error.message);
+      });
       client.on("end", () => lose("the connection was closed"));
       clients.push(client);
       await client.connect();
@@ -143,7 +150,7 @@ export class Engine {
       ]);
     } catch (error) {
       destroy();
-      throw faultOf(error, address);
+      throw faultOf(cause ?? error, address);
     } finally {
       clearTimeout(timer);
     }
@@ -271,7 +278,7 @@ function faultOf(error: unknown, { text, hosts }: EngineAddress): EngineFault {
       true,
     );
   }
-  if (/unknown command|ERR invalid DB|Protocol|unexpected|type byte|HELLO/i.test(message)) {
+  if (/unknown command|invalid DB|RESP type|HELLO/i.test(message)) {
     return new EngineFault(
       `What answers at ${text} is no Redis or Valkey that can be used: ${message}.`,
       true,

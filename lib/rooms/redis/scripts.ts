@@ -61,10 +61,12 @@ end
 local function reap()
   local node = redis.call('LINDEX', P .. 'dead', 0)
   if not node then return 0 end
-  local members = redis.call('HSCAN', P .. 'node:' .. node, 0, 'COUNT', ${REAP_AT_ONCE})[2]
+  local members = redis.call('HRANDFIELD', P .. 'node:' .. node, ${REAP_AT_ONCE}, 'WITHVALUES')
   for at = 1, #members, 2 do
     local room, ident = string.match(members[at], '^(.*):([^:]*)$')
-    depart(room, ident, members[at + 1], node, 'timeout')
+    local current = redis.call('HGET', P .. 'room:' .. room, ident)
+    if current and split(current) == members[at + 1] then depart(room, ident, members[at + 1], node, 'timeout')
+    else redis.call('HDEL', P .. 'node:' .. node, members[at]) end
   end
   if redis.call('HLEN', P .. 'node:' .. node) == 0 then redis.call('LPOP', P .. 'dead') end
   return redis.call('LLEN', P .. 'dead')
