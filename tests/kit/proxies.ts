@@ -43,7 +43,7 @@ interface Kind {
   readonly file: string;
   args(directory: string): string[];
   /** Without TLS, on a port of the loopback interface, from the documents' example. */
-  configuration(example: string, ports: { port: number; upstream: number }, directory: string): string;
+  configuration(example: string, port: number, directory: string): string;
 }
 
 /**
@@ -54,8 +54,6 @@ export type Variant = "as documented" | "unclean" | "forwarded" | "no upgrade";
 
 /** Runs a proxy as the current user. `upstream`: the port of the server. */
 async function run(kind: Kind, language: string, upstream: number, variant: Variant): Promise<Proxy> {
-  const directory = await Deno.makeTempDir({ prefix: `${kind.program}-` });
-  const port = freePort();
   let example = await documented(language);
   if (variant === "no upgrade") {
     example = replace(example, /^\s*proxy_set_header Upgrade .*$/m, "");
@@ -70,10 +68,13 @@ async function run(kind: Kind, language: string, upstream: number, variant: Vari
     const note = 'http-request add-header Forwarded "for=%[src];proto=http;host=\\"%[req.hdr(host)]\\""';
     example = replace(replace(example, /option forwardfor/, note), /^.*X-Forwarded-Host.*$/m, "");
   }
-  await Deno.writeTextFile(
-    `${directory}/${kind.file}`,
-    kind.configuration(example, { port, upstream }, directory),
-  );
+  return await launch(kind, replace(example, /127\.0\.0\.1:3903/, `127.0.0.1:${upstream}`));
+}
+
+async function launch(kind: Kind, example: string): Promise<Proxy> {
+  const directory = await Deno.makeTempDir({ prefix: `${kind.program}-` });
+  const port = freePort();
+  await Deno.writeTextFile(`${directory}/${kind.file}`, kind.configuration(example, port, directory));
   const child = new Deno.Command(findBinary(kind.program)!, {
     args: kind.args(directory),
     env: { XDG_DATA_HOME: directory, XDG_CONFIG_HOME: directory },
@@ -109,23 +110,17 @@ async function run(kind: Kind, language: string, upstream: number, variant: Vari
   return { port, [Symbol.asyncDispose]: stop };
 }
 
-/** @param readTimeout `proxy_read_timeout`: after how long a silence of the server a connection is cut */
-export function nginx(
-  upstream: number,
-  variant: Variant = "as documented",
-  readTimeout = "60s",
-): Promise<Proxy> {
-  const kind: Kind = {
+function nginxKind(readTimeout: string): Kind {
+  return {
     program: "nginx",
     // It listens before it starts those that accept.
     ready: /start worker process/,
     file: "nginx.conf",
     args: (directory) => ["-p", directory, "-e", "stderr", "-c", `${directory}/nginx.conf`],
-    configuration(site, { port, upstream }, directory) {
+    configuration(site, port, directory) {
       site = replace(site, /listen 443 ssl;\n\s*listen \[::\]:443 ssl;/, `listen 127.0.0.1:${port};`);
       site = replace(site, /^\s*ssl_certificate .*$/m, "");
       site = replace(site, /^\s*ssl_certificate_key .*$/m, "");
-      site = replace(site, /127\.0\.0\.1:3903/, `127.0.0.1:${upstream}`);
       return `
         daemon off;
         pid ${directory}/pid;
@@ -143,37 +138,62 @@ export function nginx(
         }`;
     },
   };
-  return run(kind, "nginx", upstream, variant);
+}
+
+const CADDY: Kind = {
+  program: "caddy",
+  ready: /serving initial configuration/,
+  file: "Caddyfile",
+  args: (directory) => ["run", "--config", `${directory}/Caddyfile`, "--adapter", "caddyfile"],
+  configuration(site, port) {
+    site = replace(site, /^signal\.example\.org \{/m, `:${port} {\n\tbind 127.0.0.1`);
+    return `{\n\tadmin off\n\tauto_https off\n}\n${site}`;
+  },
+};
+
+const HAPROXY: Kind = {
+  program: "haproxy",
+  ready: /Loading success/,
+  file: "haproxy.cfg",
+  args: (directory) => ["-W", "-db", "-f", `${directory}/haproxy.cfg`],
+  configuration(site, port) {
+    site = replace(site, /^(\s*)bind .*$/m, `$1bind 127.0.0.1:${port}`);
+    return replace(site, /X-Forwarded-Proto https/, "X-Forwarded-Proto http");
+  },
+};
+
+/** @param readTimeout `proxy_read_timeout`: after how long a silence of the server a connection is cut */
+export function nginx(
+  upstream: number,
+  variant: Variant = "as documented",
+  readTimeout = "60s",
+): Promise<Proxy> {
+  return run(nginxKind(readTimeout), "nginx", upstream, variant);
 }
 
 export function caddy(upstream: number, variant: Variant = "as documented"): Promise<Proxy> {
-  const kind: Kind = {
-    program: "caddy",
-    ready: /serving initial configuration/,
-    file: "Caddyfile",
-    args: (directory) => ["run", "--config", `${directory}/Caddyfile`, "--adapter", "caddyfile"],
-    configuration(site, { port, upstream }) {
-      site = replace(site, /^signal\.example\.org \{/m, `:${port} {\n\tbind 127.0.0.1`);
-      site = replace(site, /127\.0\.0\.1:3903/, `127.0.0.1:${upstream}`);
-      return `{\n\tadmin off\n\tauto_https off\n}\n${site}`;
-    },
-  };
-  return run(kind, "caddyfile", upstream, variant);
+  return run(CADDY, "caddyfile", upstream, variant);
 }
 
 export function haproxy(upstream: number, variant: Variant = "as documented"): Promise<Proxy> {
-  const kind: Kind = {
-    program: "haproxy",
-    ready: /Loading success/,
-    file: "haproxy.cfg",
-    args: (directory) => ["-W", "-db", "-f", `${directory}/haproxy.cfg`],
-    configuration(site, { port, upstream }) {
-      site = replace(site, /^(\s*)bind .*$/m, `$1bind 127.0.0.1:${port}`);
-      site = replace(site, /X-Forwarded-Proto https/, "X-Forwarded-Proto http");
-      return replace(site, /127\.0\.0\.1:3903/, `127.0.0.1:${upstream}`);
-    },
-  };
-  return run(kind, "haproxy", upstream, variant);
+  return run(HAPROXY, "haproxy", upstream, variant);
+}
+
+/** Those that keep a room on one of two nodes, with the files that there are to copy. */
+export const BALANCERS = {
+  nginx: { kind: nginxKind("60s"), file: "nginx.conf", places: ["10.0.0.1:3903", "10.0.0.2:3903"] },
+  caddy: { kind: CADDY, file: "Caddyfile", places: ["one:3903", "two:3903"] },
+  haproxy: { kind: HAPROXY, file: "haproxy.cfg", places: ["10.0.0.1:3903", "10.0.0.2:3903"] },
+} as const;
+
+/** Runs one in front of two nodes. */
+export async function balancer(name: keyof typeof BALANCERS, ports: readonly number[]): Promise<Proxy> {
+  const { kind, file, places } = BALANCERS[name];
+  let text = await Deno.readTextFile(new URL(`../../.github/deploy/${file}`, import.meta.url));
+  for (const [index, place] of places.entries()) {
+    text = replace(text, new RegExp(place.replaceAll(".", "\\.")), `127.0.0.1:${ports[index]}`);
+  }
+  return await launch(kind, text);
 }
 
 /** A connection that asks for a WebSocket from an address of its own choice in 127.0.0.0/8. */
