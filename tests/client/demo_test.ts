@@ -1,6 +1,9 @@
 /** The library's example for the command line, against a running server. */
 
 import { assert, assertEquals, assertLess, assertMatch } from "../kit/assert.ts";
+import { missingEngine } from "../kit/cluster.ts";
+import { testWith } from "../kit/parts.ts";
+import { redis } from "../kit/redis.ts";
 import { testServer } from "../kit/server.ts";
 
 async function demo(...args: string[]) {
@@ -24,6 +27,21 @@ Deno.test("the demo joins a running server, tells of each link, and ends when al
   await server.counts({ sockets: 0, rooms: 0 });
 });
 
+testWith(
+  missingEngine,
+  "the demo kills one of three nodes: the links of its peers stay, they come back on another, all pairs talk",
+  async () => {
+    await using engine = await redis();
+    const { code, stdout, stderr } = await demo("--nodes", "3", "--peers", "5", "--engine", engine.url);
+    assertEquals([code, stderr], [0, ""], stdout);
+    assertMatch(stdout, /\n10 of 10 pairs are connected\.\n\nOne node is killed, with [12] peers on it\.\n/);
+    assertMatch(stdout, /\n[12] peers came back on another node; all links are as they were\.\n/);
+    assertMatch(stdout, /\n10 of 10 pairs talk, each over the link that it had\.\n$/);
+    const own = await demo("--nodes", "2", "--peers", "2");
+    assertEquals([own.code, own.stderr], [0, ""], "with a Redis of its own");
+  },
+);
+
 Deno.test("the demo says what is wrong, in a sentence", async () => {
   const wrong = await demo("--peers", "99");
   assertEquals([wrong.code, wrong.stdout], [2, ""]);
@@ -35,7 +53,7 @@ Deno.test("the demo says what is wrong, in a sentence", async () => {
   assertMatch(late.stdout, /\n[01] of 1 pairs are connected\.\n$/);
   const { code, stdout } = await demo("--help");
   assertEquals(code, 0);
-  for (const flag of ["--url", "--room", "--peers", "--timeout", "--stay", "--help"]) {
+  for (const flag of ["--url", "--room", "--peers", "--timeout", "--stay", "--nodes", "--engine", "--help"]) {
     assert(stdout.includes(`\n  ${flag} `));
   }
   for (const line of stdout.split("\n")) assertLess(line.length, 101);

@@ -8,7 +8,8 @@
 
 import { parseArgs } from "node:util";
 import { RTCPeerConnection } from "werift";
-import { joinMesh, type Mesh, SignalError } from "../mod.ts";
+import { joinMesh, type Mesh } from "../mod.ts";
+import { type Nodes, startNodes } from "./nodes.ts";
 
 const HELP = `Real WebRTC peers meet through a running server, and the mesh is drawn as it forms.
 
@@ -19,6 +20,8 @@ Usage: deno task demo [OPTION ...]
   --peers NUMBER     how many, from 1 to 32 [3]
   --timeout SECONDS  how long it may take [30]
   --stay             go on when all are connected: stop the server, start it again, and watch
+  --nodes NUMBER     start so many nodes that share their rooms, and kill one when all are connected
+  --engine URL       of the Redis for that [one that is started, where redis-server is installed]
   --help             show this and exit
 
 Exit status: 0 when every pair is connected, 1 when not, 2 for options that are wrong.`;
@@ -38,6 +41,9 @@ interface Options {
   peers: number;
   timeoutSeconds: number;
   stay: boolean;
+  /** 0: a server runs already. */
+  nodes: number;
+  engine: string | undefined;
 }
 
 /** A sentence where they are wrong. */
@@ -48,7 +54,16 @@ function readOptions(args: string[]): Options | "help" | { fault: string } {
     const flag = { type: "boolean" } as const;
     ({ values } = parseArgs({
       args,
-      options: { url: text, room: text, peers: text, timeout: text, stay: flag, help: flag },
+      options: {
+        url: text,
+        room: text,
+        peers: text,
+        timeout: text,
+        stay: flag,
+        nodes: text,
+        engine: text,
+        help: flag,
+      },
     }));
   } catch (error) {
     return { fault: (error as Error).message };
@@ -59,9 +74,13 @@ function readOptions(args: string[]): Options | "help" | { fault: string } {
     return { fault: `--peers: "${values.peers}" is not a number from 1 to 32.` };
   }
   if (!(timeoutSeconds > 0)) return { fault: `--timeout: "${values.timeout}" is not a number of seconds.` };
+  const nodes = Number(values.nodes ?? 0);
+  if (values.nodes !== undefined && !(Number.isInteger(nodes) && nodes >= 2 && nodes <= 8)) {
+    return { fault: `--nodes: "${values.nodes}" is not a number from 2 to 8.` };
+  }
   const url = values.url ?? "http://localhost:3903";
   const room = values.room ?? `demo ${crypto.randomUUID()}`;
-  return { url, room, peers, timeoutSeconds, stay: values.stay ?? false };
+  return { url, room, peers, timeoutSeconds, stay: values.stay ?? false, nodes, engine: values.engine };
 }
 
 /** A row for each peer, a column for each that it may be linked to. */
@@ -79,7 +98,11 @@ function draw(meshes: readonly Mesh[]): string {
   return [`${" ".repeat(9)}${idents.map(short).join("")}`, ...rows].join("\n");
 }
 
-async function demo({ url, room, peers, timeoutSeconds, stay }: Options): Promise<number> {
+/** @param interlude what happens when all are connected; all say something once more after it */
+async function demo(
+  { url, room, peers, timeoutSeconds, stay }: Options,
+  interlude?: (meshes: readonly Mesh[]) => Promise<void>,
+): Promise<number> {
   const meshes: Mesh[] = [];
   const terminal = Deno.stdout.isTerminal();
   let over = false;
@@ -89,7 +112,8 @@ async function demo({ url, room, peers, timeoutSeconds, stay }: Options): Promis
     else console.log(line);
   };
   const heard = new Set<string>();
-  const complete = Promise.withResolvers<void>();
+  let complete = Promise.withResolvers<void>();
+  const all = peers * (peers - 1) / 2;
   for (let i = 1; i <= peers; i++) {
     const mesh = await joinMesh({ url, room, ident: `peer${i}`, RTCPeerConnection });
     meshes.push(mesh);
@@ -112,10 +136,17 @@ async function demo({ url, room, peers, timeoutSeconds, stay }: Options): Promis
   }
   if (peers === 1) complete.resolve();
   const late = setTimeout(() => complete.reject(new Error("late")), timeoutSeconds * 1000);
-  const all = peers * (peers - 1) / 2;
   try {
     await complete.promise;
     console.log(`\n${all} of ${all} pairs are connected.`);
+    if (interlude !== undefined) {
+      await interlude(meshes);
+      heard.clear();
+      complete = Promise.withResolvers();
+      await Promise.all(meshes.map((mesh) => mesh.send("still here")));
+      await complete.promise;
+      console.log(`\n${all} of ${all} pairs talk, each over the link that it had.`);
+    }
     if (stay) await new Promise(() => {});
     return 0;
   } catch {
@@ -131,14 +162,36 @@ async function demo({ url, room, peers, timeoutSeconds, stay }: Options): Promis
   }
 }
 
+/** Kills a node, and waits until its peers are on another, their links to all others untouched. */
+async function survive(nodes: Nodes, meshes: readonly Mesh[]): Promise<void> {
+  const links = () => meshes.flatMap(({ peers }) => [...peers.values()]);
+  const before = new Map(links().map((peer) => [peer, peer.connection]));
+  const away = new Set<Mesh>();
+  const back = new Promise<void>((resolve) => {
+    for (const mesh of meshes) {
+      mesh.addEventListener("state", () => {
+        if (mesh.state !== "joined") away.add(mesh);
+        if (away.size > 0 && meshes.every(({ state }) => state === "joined")) resolve();
+      });
+    }
+  });
+  console.log(`\nOne node is killed, with ${nodes.kill(0)} peers on it.`);
+  await back;
+  const same = links().every((peer) => before.get(peer) === peer.connection && peer.state === "connected");
+  if (!same || links().length !== before.size) throw new Error("A link did not outlive the node.");
+  console.log(`\n${away.size} peers came back on another node; all links are as they were.`);
+}
+
 async function main(): Promise<number> {
   const options = readOptions(Deno.args);
   if (options === "help") return console.log(HELP), 0;
   if ("fault" in options) return console.error(`demo: ${options.fault} --help shows all options.`), 2;
   try {
-    return await demo(options);
+    if (options.nodes === 0) return await demo(options);
+    await using nodes = await startNodes(options.nodes, options.engine);
+    return await demo({ ...options, url: nodes.url }, (meshes) => survive(nodes, meshes));
   } catch (error) {
-    if (!(error instanceof SignalError)) throw error;
+    if (!(error instanceof Error)) throw error;
     console.error(`demo: ${error.message}`);
     return 1;
   }
