@@ -8,7 +8,7 @@
  */
 
 import { parseFlags } from "../../lib/config/flags.ts";
-import { type Baseline, Load, type RunningServer, startServer } from "./processes.ts";
+import { type Baseline, Load, type RunningServer, type ServerName, startServer } from "./processes.ts";
 import {
   type Bar,
   describeBar,
@@ -49,6 +49,9 @@ const IDLE_PROCESSES = { quick: 1, full: 5 };
 
 const MOST_CPU = 1.18;
 const MOST_MEMORY = 1.10;
+/** Of what one server takes for a signal; and the engine's, in microseconds. */
+const MOST_CLUSTER_CPU = { "one node": 1.05, "two nodes": 2.6 };
+const MOST_ENGINE_CPU = { "one node": 0.1, "two nodes": 3 };
 
 /** The two ways to sum up a ratio are both told when they differ by more than this. */
 const NOTEWORTHY = 0.05;
@@ -71,26 +74,34 @@ const SIDES = ["signal", "baseline"] as const;
 /** The slices of both servers; those with the same index are of one round. */
 type Rounds = Readonly<Record<typeof SIDES[number], Slice[]>>;
 
-async function compare(
+/** The slices of several servers that take turns; those with the same index are of one round. */
+async function takeTurns<N extends ServerName>(
   load: Load,
   task: Task,
   { processes, rounds, warmUp }: Effort,
-  other: Baseline = "echo",
-): Promise<Rounds> {
-  const slices: Rounds = { signal: [], baseline: [] };
+  names: readonly N[],
+): Promise<Record<N, Slice[]>> {
+  const slices = Object.fromEntries(names.map((name) => [name, [] as Slice[]])) as Record<N, Slice[]>;
   for (let process = 0; process < processes; process++) {
-    await using signal = await startServer("signal");
-    await using baseline = await startServer(other);
-    const rigs = { signal: await load.prepare(signal, task), baseline: await load.prepare(baseline, task) };
+    await using stack = new AsyncDisposableStack();
+    const rigs = new Map<N, number>();
+    for (const name of names) {
+      rigs.set(name, await load.prepare(stack.use(await startServer(name)), task));
+    }
     for (let round = -warmUp; round < rounds; round++) {
-      for (const side of shuffled(SIDES)) {
-        const slice = await load.slice(rigs[side], SLICE_MS);
-        if (round >= 0) slices[side].push(slice);
+      for (const name of shuffled(names)) {
+        const slice = await load.slice(rigs.get(name)!, SLICE_MS);
+        if (round >= 0) slices[name].push(slice);
       }
     }
-    for (const side of SIDES) await load.close(rigs[side]);
+    for (const rig of rigs.values()) await load.close(rig);
   }
   return slices;
+}
+
+async function compare(load: Load, task: Task, effort: Effort, other: Baseline = "echo"): Promise<Rounds> {
+  const slices = await takeTurns(load, task, effort, ["signal", other]);
+  return { signal: slices.signal, baseline: slices[other] };
 }
 
 /** A row, from a figure of each slice; undefined where the figure is not known here. */
@@ -257,7 +268,45 @@ async function stun(load: Load, quick: boolean): Promise<Findings> {
   };
 }
 
-const MEASUREMENTS = { handshakes, joins, relay, idle, stun };
+/** Several nodes that share their rooms, beside a server that keeps them in its memory. */
+async function cluster(load: Load, quick: boolean): Promise<Findings> {
+  if (!hasBinary("redis-server")) {
+    return { rows: [], notes: ["Several nodes were left out: no redis-server."] };
+  }
+  const effort = quick ? LITTLE : MUCH;
+  const names = ["memory", "one node", "two nodes"] as const;
+  const rows: Row[] = [];
+  const bars: Bar[] = [];
+  const notes: string[] = [];
+  const engineCpu = (slices: readonly Slice[]) =>
+    known(
+      slices.map(({ done, engineMicros }) => engineMicros === undefined ? undefined : engineMicros / done),
+    );
+  const measure = async (task: Task, what: string) => {
+    const slices = await takeTurns(load, task, effort, names);
+    for (const name of ["one node", "two nodes"] as const) {
+      const rounds = { signal: slices[name], baseline: slices.memory };
+      rows.push(row(`${what}, ${name}, per second`, 0, rounds, rate)!);
+      const cpu = row("  servers' CPU, µs of each", 2, rounds, serverCpu);
+      const engine = engineCpu(slices[name]);
+      if (!cpu || !engine) continue;
+      rows.push(cpu);
+      notes.push(`${what}, ${name}: ${median(engine).toFixed(2)} µs of the engine's CPU for each.`);
+      if (task.kind !== "signals") continue;
+      bars.push(
+        { what: `a signal, ${name},`, of: "one server", most: MOST_CLUSTER_CPU[name], ratios: cpu.ratios },
+        { what: `a signal, ${name},`, unit: "µs of the engine", most: MOST_ENGINE_CPU[name], ratios: engine },
+      );
+    }
+  };
+  await measure({ kind: "signals", pairs: PAIRS, bytes: 1024, addresses: 1 }, "signals of 1 KiB");
+  for (const roomSize of ROOM_SIZES) {
+    await measure({ kind: "joins", roomSize, sockets: JOIN_SOCKETS }, `joins in rooms of ${roomSize}`);
+  }
+  return { baseline: "memory", rows, bars, notes };
+}
+
+const MEASUREMENTS = { handshakes, joins, relay, idle, stun, cluster };
 const NAMES = Object.keys(MEASUREMENTS) as (keyof typeof MEASUREMENTS)[];
 
 const USAGE = `Usage: deno task bench [--quick] [--only ${NAMES.join("|")}] [--markdown]`;
@@ -290,7 +339,7 @@ async function main(): Promise<number> {
   const bars = found.flatMap(({ bars }) => bars ?? []);
   const notes = found.flatMap(({ notes }) => notes ?? []);
   console.log(describeMachine());
-  for (const other of ["echo", "coturn"] as const) {
+  for (const other of ["echo", "coturn", "memory"] as const) {
     const rows = found.flatMap(({ rows, baseline = "echo" }) => baseline === other ? rows : []);
     if (rows.length === 0) continue;
     console.log(`\n${switches.has("markdown") ? markdownTable(rows, other) : plainTable(rows, other)}`);

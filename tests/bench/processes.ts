@@ -2,6 +2,7 @@
 
 import { freePort, quietArguments } from "../kit/coturn.ts";
 import { findBinary } from "../kit/parts.ts";
+import { redis } from "../kit/redis.ts";
 import { startFlags } from "../kit/server.ts";
 import { TextLineStream } from "./lines.ts";
 import type { Answer, Order } from "./load.ts";
@@ -28,8 +29,8 @@ const SIGNAL_OPTIONS = [
 ].flat();
 
 /** What the server is compared with. */
-export type Baseline = "echo" | "coturn";
-export type ServerName = "signal" | Baseline;
+export type Baseline = "echo" | "coturn" | "memory";
+export type ServerName = "signal" | "one node" | "two nodes" | Baseline;
 
 /** A server that runs; `await using` ends it. */
 export interface RunningServer extends Target, AsyncDisposable {}
@@ -55,12 +56,48 @@ async function end(child: Deno.ChildProcess): Promise<void> {
 
 /** Starts a server; those on Deno get the flags of `deno task start`. */
 export function startServer(name: ServerName): Promise<RunningServer> {
-  return name === "coturn" ? startCoturn() : startOnDeno(name);
+  switch (name) {
+    case "coturn":
+      return startCoturn();
+    case "one node":
+      return startCluster(1);
+    case "two nodes":
+      return startCluster(2);
+    default:
+      return startOnDeno(name === "echo");
+  }
 }
 
-async function startOnDeno(name: "signal" | "echo"): Promise<RunningServer> {
+/** Nodes that share their rooms by way of a Redis of their own. */
+async function startCluster(count: number): Promise<RunningServer> {
+  await using stack = new AsyncDisposableStack();
+  const engine = stack.use(await redis());
+  const [first, ...more] = await Promise.all(
+    Array.from({ length: count }, () => startOnDeno(false, ["--engine", engine.url], /shares its rooms/)),
+  );
+  for (const node of [first!, ...more]) stack.use(node);
+  const kept = stack.move();
+  return {
+    port: first!.port,
+    pid: first!.pid,
+    echoes: false,
+    ...more.length === 0 ? {} : { more: more.map(({ port, pid }) => ({ port, pid })) },
+    enginePid: engine.pid,
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
+  };
+}
+
+/** @param ready what it says when it can be used, behind the line of where it listens */
+async function startOnDeno(
+  echoes: boolean,
+  options: readonly string[] = [],
+  ready?: RegExp,
+): Promise<RunningServer> {
   const flags = await startFlags();
-  const child = name === "signal" ? run(flags, "main.ts", SIGNAL_OPTIONS) : run(flags, "tests/bench/echo.ts");
+  const name = echoes ? "echo" : "signal";
+  const child = echoes
+    ? run(flags, "tests/bench/echo.ts")
+    : run(flags, "main.ts", [...SIGNAL_OPTIONS, ...options]);
   const lines = child.stdout.pipeThrough(new TextLineStream()).getReader();
   const { value: line = "nothing" } = await lines.read();
   const port = /listens on ws:\/\/\S+:(\d+)/.exec(line)?.[1];
@@ -68,13 +105,17 @@ async function startOnDeno(name: "signal" | "echo"): Promise<RunningServer> {
     await end(child);
     throw new Error(`the server '${name}' said ${line}`);
   }
+  for (let line: string | undefined = ""; ready !== undefined && !ready.test(line);) {
+    line = (await lines.read()).value;
+    if (line === undefined) throw new Error(`the server '${name}' has ended`);
+  }
   const drained = (async () => {
     while (!(await lines.read()).done);
   })();
   return {
     port: Number(port),
     pid: child.pid,
-    echoes: name === "echo",
+    echoes,
     async [Symbol.asyncDispose]() {
       await child.stdin.close();
       await end(child);
@@ -125,8 +166,12 @@ export class Load implements AsyncDisposable {
 
   /** Connects what the task needs; the number stands for it in later orders. */
   async prepare(target: Target, task: Task): Promise<number> {
-    const { port, pid, echoes } = target;
-    const answer = await this.#ask({ order: "prepare", target: { port, pid, echoes }, task });
+    const { port, pid, echoes, more, enginePid } = target;
+    const answer = await this.#ask({
+      order: "prepare",
+      target: { port, pid, echoes, ...more && { more }, ...enginePid && { enginePid } },
+      task,
+    });
     return (answer as { rig: number }).rig;
   }
 

@@ -17,7 +17,11 @@ export interface Row {
 export interface Bar {
   readonly what: string;
   readonly most: number;
+  /** Of what it is compared with, round by round; or, with a unit, the figure itself. */
   readonly ratios: readonly number[];
+  /** What it is compared with; the echo, where it is not said. */
+  readonly of?: string;
+  readonly unit?: string;
 }
 
 function head(baseline: string): string[] {
@@ -69,9 +73,9 @@ export function isMet({ most, ratios }: Bar): boolean {
 export function describeBar(bar: Bar): string {
   const { median, ...outer } = quartiles(bar.ratios);
   const verdict = isMet(bar) ? "met" : "missed";
-  return `${verdict}: ${bar.what} costs ${ratio(median)} times the echo's (${spread(outer)}), ${
-    ratio(bar.most)
-  } at most`;
+  const { what, most, of = "the echo", unit } = bar;
+  const cost = unit === undefined ? `${ratio(median)} times what it costs ${of}` : `${ratio(median)} ${unit}`;
+  return `${verdict}: ${what} costs ${cost} (${spread(outer)}), ${ratio(most)} at most`;
 }
 
 /** The machine by its size, and what the servers run on. */

@@ -13,6 +13,20 @@ export interface Target {
   readonly pid: number;
   /** Whether it only sends back what it gets. */
   readonly echoes: boolean;
+  /** Other nodes, over which the sockets are spread, too. */
+  readonly more?: readonly { readonly port: number; readonly pid: number }[];
+  /** What they share their rooms by. */
+  readonly enginePid?: number;
+}
+
+/** Sockets spread over all nodes of a server in turn. */
+async function connectAll({ port, more = [] }: Target, count: number, bytes: number): Promise<Peer[]> {
+  const ports = [port, ...more.map(({ port }) => port)];
+  const each = await Promise.all(ports.map((port) => Peer.connectMany(port, count / ports.length, bytes)));
+  return Array.from(
+    { length: count },
+    (_, index) => each[index % ports.length]![Math.floor(index / ports.length)]!,
+  );
 }
 
 /** What to do, and with how much at once. */
@@ -41,6 +55,8 @@ export interface Slice {
   /** CPU time of the server, and of the process that makes the load; undefined where the system does not tell. */
   readonly serverMicros?: number;
   readonly loadMicros?: number;
+  /** The same of what nodes share their rooms by. */
+  readonly engineMicros?: number;
   /** Milliseconds from sending a signal to its arrival. */
   readonly p50?: number;
   readonly p99?: number;
@@ -89,19 +105,29 @@ export class Rig {
   /** Throws where the server answers anything but what it should. */
   async slice(milliseconds: number): Promise<Slice> {
     const progress: Progress = { done: 0, latencies: [] };
-    const before = [cpuMicros(this.#target.pid), cpuMicros(Deno.pid)];
+    const before = this.#usage();
     const start = performance.now();
     await this.#workload.run(start + milliseconds, progress);
     const seconds = (performance.now() - start) / 1000;
-    const after = [cpuMicros(this.#target.pid), cpuMicros(Deno.pid)];
-    const [serverMicros, loadMicros] = after.map((micros, index) => {
+    const after = this.#usage();
+    const [serverMicros, loadMicros, engineMicros] = after.map((micros, index) => {
       const earlier = before[index];
       return micros === undefined || earlier === undefined ? undefined : micros - earlier;
     });
     const { done, latencies } = progress;
     const percentiles = latencies.length > 0 &&
       { p50: quantile(latencies, 0.5), p99: quantile(latencies, 0.99) };
-    return { done, seconds, serverMicros, loadMicros, ...percentiles };
+    return { done, seconds, serverMicros, loadMicros, engineMicros, ...percentiles };
+  }
+
+  #usage(): (number | undefined)[] {
+    const { pid, more = [], enginePid } = this.#target;
+    const nodes = [pid, ...more.map(({ pid }) => pid)].map(cpuMicros);
+    return [
+      nodes.includes(undefined) ? undefined : nodes.reduce<number>((sum, micros) => sum + micros!, 0),
+      cpuMicros(Deno.pid),
+      enginePid === undefined ? undefined : cpuMicros(enginePid),
+    ];
   }
 
   close(): void {
@@ -144,13 +170,13 @@ class Joins implements Workload {
     this.#groups = groups;
   }
 
-  static async prepare({ port, echoes }: Target, sockets: number, roomSize: number): Promise<Joins> {
-    const peers = await Peer.connectMany(port, sockets, 16_384);
+  static async prepare(target: Target, sockets: number, roomSize: number): Promise<Joins> {
+    const peers = await connectAll(target, sockets, 16_384);
     const groups = Array.from(
       { length: Math.floor(sockets / roomSize) },
       (_, group) => peers.slice(group * roomSize, (group + 1) * roomSize),
     );
-    return new Joins(echoes, roomSize, groups);
+    return new Joins(target.echoes, roomSize, groups);
   }
 
   async run(deadline: number, progress: Progress): Promise<void> {
@@ -260,10 +286,11 @@ class Signals implements Workload {
   }
 
   static async prepare(
-    { port, echoes }: Target,
+    target: Target,
     { pairs, bytes, addresses }: Extract<Task, { kind: "signals" }>,
   ): Promise<Signals> {
-    const peers = await Peer.connectMany(port, 2 * pairs, 4096);
+    const { echoes } = target;
+    const peers = await connectAll(target, 2 * pairs, 4096);
     const lanes: Lane[] = [];
     for (let pair = 0; pair < pairs; pair++) {
       const members = [2 * pair, 2 * pair + 1].map((index) => ({
@@ -275,8 +302,9 @@ class Signals implements Workload {
           for (const ident of idents) await peer!.say(JSON.stringify(["join", ident, room(pair)]));
           await settled(peer!);
         }
-        // Now it has been told of the other, too.
-        await settled(members[0]!.peer!);
+        // Now it has been told of the other, too; by another node that may take its time.
+        if (target.more === undefined) await settled(members[0]!.peer!);
+        else await receive(members[0]!.peer!, addresses ** 2, () => {}, false);
       }
       for (const [sender, receiver] of [members, members.toReversed()]) {
         const from = `${room(pair)}:${sender!.idents[0]}`;

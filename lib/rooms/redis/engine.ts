@@ -175,8 +175,14 @@ export class Engine {
   /** Sends a text to the inbox of another node. False where too much is on its way. */
   publish(node: string, text: string): boolean {
     if (this.full) return false;
-    this.#underWay(text.length, () => this.#commands.publish(this.#prefix + "inbox:" + node, text))
-      .catch((error) => this.#lose(`publish: ${error.message}`));
+    const { length } = text;
+    this.#commandsUnderWay++;
+    this.#unitsUnderWay += length;
+    // Nothing is awaited here: this is the way of every signal to another node.
+    this.#commands.publish(this.#prefix + "inbox:" + node, text).then(() => {
+      this.#commandsUnderWay--;
+      this.#unitsUnderWay -= length;
+    }, (error) => this.#lose(`publish: ${error.message}`));
     return true;
   }
 
