@@ -501,6 +501,7 @@ export class RedisStore<P> implements RoomStore<P> {
       case "synced":
         return this.#onSynced(message.room, message.list);
       case "view":
+        this.#probedAt = this.#options.now();
         return this.#onView(message.room, message.list);
       case "mark":
         return this.#onMark(message.mark, message.held);
@@ -513,6 +514,7 @@ export class RedisStore<P> implements RoomStore<P> {
         return;
       }
       case "probe":
+        // Only what we have asked for ourselves shows that both connections do their work.
         this.#probedAt = this.#options.now();
         return;
       case "fenced":
@@ -672,6 +674,7 @@ export class RedisStore<P> implements RoomStore<P> {
       });
       if (this.#closed) return engine.close();
       this.#engine = engine;
+      this.#probedAt = this.#options.now();
       const first = await engine.run(
         "beat",
         node,
@@ -830,9 +833,9 @@ export class RedisStore<P> implements RoomStore<P> {
 
   async #beat(): Promise<void> {
     const engine = this.#engine;
-    if (engine === undefined || !this.#up) return;
+    if (engine === undefined) return;
     if (this.#options.now() - this.#probedAt > DEAF_MS) return engine.lose("nothing arrives from it");
-    if (this.#beating) return;
+    if (!this.#up || this.#beating) return;
     this.#beating = true;
     try {
       const reply = await engine.run(

@@ -247,8 +247,13 @@ testWith(
     await stage.quiet();
     const told = stage.told();
     stage.engine.kill("SIGKILL");
+    // The one that the stray was on tells what it holds behind the other, which has looked at the rooms by then.
+    stage.nodes[1]!.kill("SIGSTOP");
     await pause(300);
     await stage.engine.restart();
+    assertMatch(await stage.engine.cli("--raw", "hkeys", "signal:room:room0"), /^stray$/m);
+    await stage.up(0);
+    stage.nodes[1]!.kill("SIGCONT");
     await stage.up();
     await pause(9000);
     assertEquals(stage.told() - told, 0);
