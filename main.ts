@@ -9,6 +9,7 @@ import { type Config, VARIABLES, VERSION } from "./lib/config/options.ts";
 import { explain, FileError, readSecrets } from "./lib/config/startup.ts";
 import { askHealth } from "./lib/http/healthcheck.ts";
 import type { Health } from "./lib/http/site.ts";
+import type { RedisStore } from "./lib/rooms/redis.ts";
 import { canWatch } from "./lib/runtime/internals.ts";
 import { Listener } from "./lib/runtime/listener.ts";
 import { configureLog, flushLog, log } from "./lib/runtime/log.ts";
@@ -29,13 +30,22 @@ export interface Server {
   drain(): Promise<void>;
 }
 
-/** Starts a server; it listens when this returns. Throws where it can't: see `explain`. */
-export function start(config: Config): Server {
+/** What only some servers need: loaded for those, so that the others start as fast without it. */
+async function loadShared({ engine }: Config): Promise<typeof RedisStore | undefined> {
+  return engine && (await import("./lib/rooms/redis.ts")).RedisStore;
+}
+
+/**
+ * Starts a server; it listens when this returns. Throws where it can't: see `explain`.
+ *
+ * @param shared the store of several nodes, where the configuration names an engine
+ */
+export function start(config: Config, shared?: typeof RedisStore): Server {
   const secrets = readSecrets(config);
   const { tls } = secrets;
   const now = () => performance.now();
   const failed = Promise.withResolvers<Error>();
-  const service = new Service(config, { secrets, log, now, onFault: failed.resolve });
+  const service = new Service(config, { secrets, log, now, shared, onFault: failed.resolve });
 
   function handle(
     request: Request,
@@ -147,7 +157,7 @@ async function main(): Promise<number> {
     }
     // From the first moment on: whoever reads that the server listens may stop it.
     const stopping = terminationSignal(() => Deno.exit(1), () => performance.now());
-    const server = start(config);
+    const server = start(config, await loadShared(config));
     const failure = await Promise.race([stopping, server.failed]);
     await server.drain();
     if (failure instanceof Error) throw failure;

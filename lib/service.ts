@@ -26,8 +26,8 @@ import { type Health, healthRow, pageRow, type Readiness, readyRow, type Row, Si
 import { proxyMistake, readVisit, type Visit } from "./http/visit.ts";
 import { whoamiRow } from "./http/whoami.ts";
 import { MemoryStore } from "./rooms/memory.ts";
-import type { EngineFault } from "./rooms/redis/engine.ts";
-import { RedisStore } from "./rooms/redis.ts";
+import type { EngineFault } from "./rooms/redis/fault.ts";
+import type { RedisStore } from "./rooms/redis.ts";
 import { Hub, type HubOptions } from "./sockets/hub.ts";
 import type { Session } from "./sockets/session.ts";
 import { type IceService, iceService } from "./ice/ice.ts";
@@ -51,6 +51,8 @@ export interface ServiceOptions {
   readonly log: Log;
   /** Milliseconds; only differences matter. */
   readonly now: () => number;
+  /** The store of several nodes: loaded only where there is an engine. */
+  readonly shared?: typeof RedisStore | undefined;
   /** Told of an engine that can't be used, however long one waits. */
   readonly onFault: (fault: EngineFault) => void;
 }
@@ -61,7 +63,7 @@ const TOKEN_STATUS = { "unauthorised": 401, "rate-limited": 429, "unavailable": 
 
 function tokensOf(
   config: Config,
-  { secrets, log, now }: Omit<ServiceOptions, "onFault">,
+  { secrets, log, now }: Pick<ServiceOptions, "secrets" | "log" | "now">,
 ): Tokens | undefined {
   const published = isUrl(config.tokenJwks) ? new PublishedKeys(config.tokenJwks, log, now) : undefined;
   return secrets.tokenKeys.length > 0 || published !== undefined
@@ -95,7 +97,7 @@ export class Service {
   readonly #refusalLog: RefusalLog;
   readonly #logTallies: ReturnType<typeof setInterval>;
 
-  constructor(config: Config, { secrets, log, now, onFault }: ServiceOptions) {
+  constructor(config: Config, { secrets, log, now, shared, onFault }: ServiceOptions) {
     this.#config = config;
     this.#log = log;
     this.#now = now;
@@ -106,15 +108,14 @@ export class Service {
     this.#tokens = tokensOf(config, { secrets, log, now });
     this.#refusalLog = new RefusalLog(log, now);
     const { engine, enginePrefix: prefix, nodeName: name } = config;
-    const rooms: HubOptions["rooms"] = (...parts) =>
-      engine === undefined ? new MemoryStore(...parts) : this.#cluster = new RedisStore(...parts, {
-        engine: { ...engine, ...secrets.engine },
-        prefix,
-        name,
-        log,
-        now,
-        onFault,
-      });
+    const rooms: HubOptions["rooms"] = (...parts) => {
+      if (engine === undefined) return new MemoryStore(...parts);
+      if (shared === undefined) {
+        throw new Error("an engine is configured, but no store that uses it was loaded");
+      }
+      const address = { ...engine, ...secrets.engine };
+      return this.#cluster = new shared(...parts, { engine: address, prefix, name, log, now, onFault });
+    };
     this.#hub = new Hub({
       rooms,
       limits: config,

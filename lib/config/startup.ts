@@ -1,7 +1,7 @@
 /** The files that options name; and why a server could not start, in words for the person who started it. */
 
 import { KeyFault, publicKeys, secretKey, type TokenKey } from "../tokens/keys.ts";
-import { EngineFault } from "../rooms/redis/engine.ts";
+import { EngineFault } from "../rooms/redis/fault.ts";
 import type { Config } from "./options.ts";
 import { isUrl } from "./values.ts";
 

@@ -14,7 +14,8 @@ import { addressText, makeAddress, splitAddress } from "../protocol/address.ts";
 import type { ErrorCode, GoneReason } from "../protocol/codes.ts";
 import type { Log } from "../runtime/log.ts";
 import type { EngineAddress } from "./redis/address.ts";
-import { Engine, EngineFault } from "./redis/engine.ts";
+import { Engine } from "./redis/engine.ts";
+import { EngineFault } from "./redis/fault.ts";
 import { BEAT_MS, DEAF_MS, LIFE_MS } from "./redis/lease.ts";
 import {
   CLUSTER_VERSION,

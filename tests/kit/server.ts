@@ -2,6 +2,7 @@
 
 import { parse } from "../../lib/config/command_line.ts";
 import { type Config } from "../../lib/config/options.ts";
+import { RedisStore } from "../../lib/rooms/redis.ts";
 import { type Server, start } from "../../main.ts";
 
 /** A server in this process, on a free port of the loopback interface; `await using` stops it. */
@@ -24,7 +25,7 @@ export function testServer(options: Partial<Config> = {}): TestServer {
     busySocketsPerClient: 10_000,
     connectBurst: 100_000,
     ...options,
-  });
+  }, RedisStore);
   return {
     ...server,
     get stunPorts() {

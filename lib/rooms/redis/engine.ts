@@ -1,21 +1,10 @@
 /** A connection to the engine: two sockets, one for commands and one for the inbox. When either breaks, it is lost. */
 
 import type { EngineAddress } from "./address.ts";
+import { EngineFault } from "./fault.ts";
 import { type ScriptName, SCRIPTS } from "./scripts.ts";
 
 type RedisClient = Awaited<ReturnType<typeof makeClient>>;
-
-/** Whether somebody has to do something before there can be a connection. */
-export class EngineFault extends Error {
-  override name = "EngineFault";
-  /** Nothing changes by waiting. */
-  readonly final: boolean;
-
-  constructor(message: string, final: boolean) {
-    super(message);
-    this.final = final;
-  }
-}
 
 export interface ConnectionOptions {
   readonly address: EngineAddress;
