@@ -125,6 +125,11 @@ Deno.test("a bar is judged by the median of the rounds", () => {
   const bar = { what: "it", most: 1.18, ratios: [1, 1.18, 2] };
   assertEquals(isMet(bar), true);
   assertEquals(describeBar(bar), "met: it costs 1.18 times the echo's (1.09 – 1.59), 1.18 at most");
+  assertEquals(
+    describeBar({ ...bar, of: "one server", ratios: [2] }),
+    "missed: it costs 2.00 times one server's (2.00 – 2.00), 1.18 at most",
+  );
+  assertEquals(describeBar({ ...bar, unit: "µs" }), "met: it costs 1.18 µs (1.09 – 1.59), 1.18 at most");
   assertEquals(isMet({ ...bar, ratios: [1, 1.2, 2] }), false);
 });
 

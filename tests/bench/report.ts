@@ -74,7 +74,7 @@ export function describeBar(bar: Bar): string {
   const { median, ...outer } = quartiles(bar.ratios);
   const verdict = isMet(bar) ? "met" : "missed";
   const { what, most, of = "the echo", unit } = bar;
-  const cost = unit === undefined ? `${ratio(median)} times what it costs ${of}` : `${ratio(median)} ${unit}`;
+  const cost = `${ratio(median)} ${unit ?? `times ${of}'s`}`;
   return `${verdict}: ${what} costs ${cost} (${spread(outer)}), ${ratio(most)} at most`;
 }
 
