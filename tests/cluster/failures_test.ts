@@ -202,3 +202,46 @@ testWith(
     assertEquals(stage.anomalies, []);
   },
 );
+
+const FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+const hasFaketime = await Deno.stat(FAKETIME).then(() => true, () => false);
+
+testWith(
+  missingEngine ?? (hasFaketime ? undefined : "faketime not installed"),
+  "a node's clock jumps by an hour, to and fro: nobody hears of it",
+  async () => {
+    const file = await Deno.makeTempFile();
+    const jump = (to: string) => Deno.writeTextFile(file, to);
+    await jump("+0");
+    try {
+      await using stage = await Stage.open({ nodes: 1 });
+      await stage.addNodeIn({
+        LD_PRELOAD: FAKETIME,
+        FAKETIME_TIMESTAMP_FILE: file,
+        FAKETIME_NO_CACHE: "1",
+        FAKETIME_DONT_FAKE_MONOTONIC: "1",
+      });
+      await stage.populate(2, 4);
+      const told = stage.told();
+      for (const to of ["+3600", "-3600", "+0"]) {
+        await jump(to);
+        await pause(3000);
+        await stage.talking();
+        const said = (await fetch(`http://127.0.0.1:${stage.ports[1]}/whoami`).then((answer) =>
+          answer.body!.cancel().then(() =>
+            answer
+          )
+        )).headers.get("date")!;
+        // Of a clock that was set back the runtime's header takes no notice.
+        if (to === "+3600") assertGreater(Date.parse(said) - Date.now(), 3_500_000, "it did jump");
+      }
+      assertEquals(stage.told() - told, 0);
+      await stage.enter(1, "room0", "late");
+      await stage.quiet();
+      assertEquals((await stage.health(1)).cluster.fenced, 0);
+      assertEquals(stage.anomalies, []);
+    } finally {
+      await Deno.remove(file);
+    }
+  },
+);

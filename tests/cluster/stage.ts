@@ -163,7 +163,12 @@ export class Stage implements AsyncDisposable {
   }
 
   /** Starts one more node; resolves with its index once it shares its rooms. */
-  async addNode(...args: string[]): Promise<number> {
+  addNode(...args: string[]): Promise<number> {
+    return this.addNodeIn({}, ...args);
+  }
+
+  /** The same, with variables. */
+  async addNodeIn(env: Record<string, string>, ...args: string[]): Promise<number> {
     const node = await serverProcess(
       [
         ...["--host", "127.0.0.1", "--port", "0", "--stun-port", "off", "--resume", "0", "--drain", "2"],
@@ -179,7 +184,7 @@ export class Stage implements AsyncDisposable {
         ...args,
         // A password may stand in a file.
       ],
-      {},
+      env,
       [...await startFlags(), "--allow-read"],
     );
     const index = this.nodes.push(node) - 1;
