@@ -107,7 +107,7 @@ export class Service {
     this.#ice = iceService(config, { turnSecret: secrets.turn, log, now });
     this.#tokens = tokensOf(config, { secrets, log, now });
     this.#refusalLog = new RefusalLog(log, now);
-    const { engine, enginePrefix: prefix, nodeName: name } = config;
+    const { engine, enginePrefix: prefix, nodeName: name = "" } = config;
     const rooms: HubOptions["rooms"] = (...parts) => {
       if (engine === undefined) return new MemoryStore(...parts);
       if (shared === undefined) {

@@ -186,11 +186,11 @@ export const OPTIONS = {
     default: "signal:",
     read: word(/^[\x21-\x7e]{1,64}$/, "1 to 64 printable characters"),
   }),
-  "node-name": option({
+  "node-name": option<string | undefined>({
     env: "SIGNAL_NODE_NAME",
     value: "NAME",
     help: "this node's, unlike all others: started again, it takes the place of its former life at once",
-    default: "",
+    default: undefined,
     read: word(/^[\w.-]{1,64}$/, "1 to 64 letters, digits, dots, dashes and underscores"),
   }),
   "page": option<"on" | "off">({
