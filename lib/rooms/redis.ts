@@ -676,15 +676,8 @@ export class RedisStore<P> implements RoomStore<P> {
       if (this.#closed) return engine.close();
       this.#engine = engine;
       this.#probedAt = this.#options.now();
-      const first = await engine.run(
-        "beat",
-        node,
-        "1",
-        this.#name,
-        String(this.#limits.maxRoomPeers),
-        CLUSTER_VERSION,
-      );
-      if (this.#engine === engine) await this.#sync(engine, first as [string, string, number]);
+      const first = await this.#show(engine, "1");
+      if (this.#engine === engine) await this.#sync(engine, first);
     } catch (error) {
       if (this.#closed) return;
       const fault = error instanceof EngineFault ? error : undefined;
@@ -783,18 +776,9 @@ export class RedisStore<P> implements RoomStore<P> {
     if (this.#closed) return;
     if (this.#up) {
       this.#options.log.warn(`cut off from the other nodes: ${why}. Joins wait, and local signals go on.`);
-      this.#cutOffSince = this.#options.now();
       this.#attempts = 1;
     }
-    this.#up = false;
-    clearTimeout(this.#settle);
-    clearTimeout(this.#suspectTimer);
-    this.#settle = undefined;
-    for (const request of [...this.#requests.values()]) {
-      // What has come about all the same is found when all is told anew.
-      if (request.peer === undefined) this.#release(request);
-      else request.sent = false;
-    }
+    this.#cutOff();
     for (const member of [...this.#roster.members.values()]) {
       if (member.more.left !== undefined && member.peer !== undefined) this.#leave(member);
       else if (member.peer === undefined && member.more.stay.node === this.#node) {
@@ -804,29 +788,35 @@ export class RedisStore<P> implements RoomStore<P> {
     this.#retry();
   }
 
+  /** What was asked of the engine is asked again when it is back. */
+  #cutOff(): void {
+    if (this.#up) this.#cutOffSince = this.#options.now();
+    this.#up = false;
+    clearTimeout(this.#settle);
+    clearTimeout(this.#suspectTimer);
+    this.#settle = undefined;
+    for (const request of [...this.#requests.values()]) {
+      // What has come about all the same is found when all is told anew.
+      if (request.peer === undefined) this.#release(request);
+      else request.sent = false;
+    }
+  }
+
   /** The others have been told that this node is dead: who was here comes anew. */
   #fence(): void {
     this.#figures.fenced++;
     this.#options.log.warn("the other nodes held this one for dead: its clients have to come anew");
-    const engine = this.#engine;
-    if (this.#up) this.#cutOffSince = this.#options.now();
-    this.#up = false;
+    this.#engine?.close();
     this.#engine = undefined;
-    engine?.close();
-    clearTimeout(this.#settle);
-    this.#settle = undefined;
+    this.#cutOff();
     this.#node = this.#incarnation();
     this.#life = this.#born = "";
-    for (const request of [...this.#requests.values()]) {
-      if (request.peer === undefined) this.#release(request);
-      else request.sent = false;
-    }
     const peers = [...this.#roster.holders()];
-    for (const peer of peers) {
-      for (const member of [...this.#roster.heldBy(peer) ?? []]) {
-        member.more.left?.();
-        this.#roster.part(member);
-      }
+    // Those whose departure is under way as well: with the last of them goes what is known of their rooms.
+    for (const member of [...this.#roster.members.values()]) {
+      if (!member.own) continue;
+      member.more.left?.();
+      this.#roster.free(member);
     }
     for (const peer of peers) this.#events.evicted(peer);
     this.#retry();
@@ -839,24 +829,30 @@ export class RedisStore<P> implements RoomStore<P> {
     if (!this.#up || this.#beating) return;
     this.#beating = true;
     try {
-      const reply = await engine.run(
-        "beat",
-        this.#node,
-        "0",
-        this.#name,
-        String(this.#limits.maxRoomPeers),
-        CLUSTER_VERSION,
-      );
+      let [state, born, left] = await this.#show(engine, "0");
       if (this.#engine !== engine) return;
-      let [state, born, left] = reply as [string, string, unknown];
       if (state === "FENCED") return this.#fence();
       if (state !== "OK" || born !== this.#born) return engine.lose("it has forgotten this node");
-      while (left !== 0 && this.#engine === engine) left = await engine.run("reap");
+      while (left !== 0 && this.#engine === engine) left = await engine.run("reap") as number;
     } catch {
       // The connection is lost, and that was told.
     } finally {
       this.#beating = false;
     }
+  }
+
+  /** Shows the engine that this node lives. */
+  async #show(engine: Engine, first: "0" | "1"): Promise<[state: string, born: string, left: number]> {
+    const { maxRoomPeers } = this.#limits;
+    const reply = await engine.run(
+      "beat",
+      this.#node,
+      first,
+      this.#name,
+      String(maxRoomPeers),
+      CLUSTER_VERSION,
+    );
+    return reply as [string, string, number];
   }
 
   /** Runs a script whose outcome comes by the inbox. */

@@ -109,6 +109,10 @@ testWith(
     assertLess(performance.now() - at, GONE_WITHIN);
     stage.nodes[1]!.kill("SIGCONT");
     assertEquals(await Promise.all(asleep.map(({ closed }) => closed)), Array(4).fill(1012));
+    // It has forgotten whom it held: in less than a lease a newcomer knows those who are there, and no others.
+    const early = await stage.enter(1, "room0", "early");
+    await stage.quiet(3000);
+    assertEquals(early.told, early.known.size, "nobody came and went");
     for (const { address } of asleep) {
       const [room, ident] = address.split(":");
       await stage.enter(1, room!, ident!);
