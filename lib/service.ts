@@ -119,6 +119,7 @@ export class Service {
     this.#hub = new Hub({
       rooms,
       limits: config,
+      maxPairs: config.maxPairs,
       resumeSecret: secrets.resume,
       tokens: this.#tokens,
       server: `signal/${VERSION}`,

@@ -455,6 +455,14 @@ export const OPTIONS = {
     default: 1024,
     read: wholeNumber(1, MAX_COUNT),
   }),
+  "max-pairs": option({
+    env: "SIGNAL_MAX_PAIRS",
+    value: "NUMBER",
+    help:
+      "pairs of peers of which is kept what becomes of their links; the oldest are forgotten first; 0: none",
+    default: 20_000,
+    read: wholeNumber(0, MAX_COUNT),
+  }),
   "max-message-bytes": option({
     env: "SIGNAL_MAX_MESSAGE_BYTES",
     value: "BYTES",

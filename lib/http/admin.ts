@@ -30,11 +30,21 @@ export interface PeerEntry {
   readonly node?: string;
 }
 
+/** What has become of the links between the peers of a room, as far as their clients report it. */
+export interface RoomLinks {
+  /** Pairs that are there. */
+  readonly introduced: number;
+  readonly connected: number;
+  /** The first of those of which it is known that they failed. */
+  readonly failed: readonly object[];
+}
+
 /** What the administrator may do. Lists are in the order of names, from behind `after` on. */
 export interface Administration {
   rooms(after: string, limit: number): Promise<readonly RoomEntry[]>;
   /** `undefined` where there is no such room. */
   peers(room: string, after: string, limit: number): Promise<readonly PeerEntry[] | undefined>;
+  links(room: string): RoomLinks;
   /** False where there is no such member. */
   remove(room: string, ident: string): Promise<boolean>;
 }
@@ -115,7 +125,8 @@ export class Admin {
     }
     const peers = await administration.peers(room, after, limit + 1);
     if (peers === undefined) return refusal(404, "There is no such room.");
-    return page({ room, peers: peers.slice(0, limit) }, peers[limit] && peers[limit - 1]!.ident);
+    const links = administration.links(room);
+    return page({ room, links, peers: peers.slice(0, limit) }, peers[limit] && peers[limit - 1]!.ident);
   }
 }
 

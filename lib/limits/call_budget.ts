@@ -30,19 +30,11 @@ export class CallBudget {
     this.#creditedUntil = now;
   }
 
-  /** Takes one call, or says whose limit it goes beyond. `shared`: the calls of all clients. */
-  take(
-    limits: SocketLimits,
-    shared: SourceRates,
-    source: Source,
-    clock: () => number,
-  ): OverLimit | undefined {
-    if (this.#inHand === 0) {
-      const over = this.#draw(limits, shared, source, clock());
-      if (over !== undefined) return over;
-    }
+  /** Takes one call that is paid for. False where there is none: then `draw` takes it. */
+  takeInHand(): boolean {
+    if (this.#inHand === 0) return false;
     this.#inHand--;
-    return undefined;
+    return true;
   }
 
   /** The last call that was taken is not to count. */
@@ -50,7 +42,8 @@ export class CallBudget {
     this.#inHand++;
   }
 
-  #draw(
+  /** Pays for the next calls and takes one of them, or says whose limit it goes beyond. `shared`: the calls of all clients. */
+  draw(
     { callRate, callBurst }: SocketLimits,
     shared: SourceRates,
     source: Source,
@@ -68,7 +61,7 @@ export class CallBudget {
       return "client";
     }
     this.#reserve -= chunk;
-    this.#inHand = chunk;
+    this.#inHand = chunk - 1;
     return undefined;
   }
 }

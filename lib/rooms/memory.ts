@@ -2,7 +2,7 @@ import type { GoneReason } from "../protocol/codes.ts";
 import type { Account } from "../limits/accounts.ts";
 import type { RoomLimits } from "../limits/limits.ts";
 import { addressText, makeAddress } from "../protocol/address.ts";
-import { introduce, mayReplace, type Member, peersOf, Roster, tellGone } from "./roster.ts";
+import { introduce, introduceAnew, mayReplace, type Member, peersOf, Roster, tellGone } from "./roster.ts";
 import type { JoinClaim, RoomEvents, RoomStore, Standing } from "./store.ts";
 
 /** The rooms of one process. Every command is carried out, and its events sent, before it returns. */
@@ -123,6 +123,10 @@ export class MemoryStore<P> implements RoomStore<P> {
 
   counts(): { rooms: number; addresses: number } {
     return this.#roster.counts();
+  }
+
+  introduceAnew(earlier: string, later: string): boolean {
+    return introduceAnew(this.#roster, earlier, later, this.#events);
   }
 
   holds(peer: P, address: string): boolean {

@@ -29,7 +29,16 @@ import {
   type Message,
   type Stay,
 } from "./redis/messages.ts";
-import { introduce, introducePair, type Member, peersOf, type Room, Roster, tellGone } from "./roster.ts";
+import {
+  introduce,
+  introduceAnew,
+  introducePair,
+  type Member,
+  peersOf,
+  type Room,
+  Roster,
+  tellGone,
+} from "./roster.ts";
 import {
   type JoinClaim,
   type Later,
@@ -178,6 +187,10 @@ export class RedisStore<P> implements RoomStore<P> {
 
   counts(): { rooms: number; addresses: number } {
     return this.#roster.counts();
+  }
+
+  introduceAnew(earlier: string, later: string): boolean {
+    return introduceAnew(this.#roster, earlier, later, this.#events);
   }
 
   holds(peer: P, address: string): boolean {
@@ -470,7 +483,7 @@ export class RedisStore<P> implements RoomStore<P> {
     const held = [...this.#roster.heldBy(peer) ?? []];
     for (const member of held) this.#roster.part(member);
     this.#departed(held, "closed");
-    this.#events.evicted(peer);
+    this.#events.evicted(peer, held);
   }
 
   // What the inbox says
@@ -811,14 +824,14 @@ export class RedisStore<P> implements RoomStore<P> {
     this.#cutOff();
     this.#node = this.#incarnation();
     this.#life = this.#born = "";
-    const peers = [...this.#roster.holders()];
+    const peers = [...this.#roster.holders()].map((peer) => [peer, [...this.#roster.heldBy(peer)!]] as const);
     // Those whose departure is under way as well: with the last of them goes what is known of their rooms.
     for (const member of [...this.#roster.members.values()]) {
       if (!member.own) continue;
       member.more.left?.();
       this.#roster.free(member);
     }
-    for (const peer of peers) this.#events.evicted(peer);
+    for (const [peer, held] of peers) this.#events.evicted(peer, held);
     this.#retry();
   }
 

@@ -188,6 +188,19 @@ export function introduce<P, S>(newcomer: Member<P, S>, events: RoomEvents<P>): 
   for (const member of newcomer.room.members) introducePair(member, newcomer, events);
 }
 
+/** See `RoomStore.introduceAnew`. */
+export function introduceAnew<P, S>(
+  { members }: Roster<P, S>,
+  earlier: string,
+  later: string,
+  events: RoomEvents<P>,
+): boolean {
+  const [first, second] = [members.get(earlier), members.get(later)];
+  if (first?.peer === undefined || second?.peer === undefined || first.room !== second.room) return false;
+  introducePair(first, second, events);
+  return true;
+}
+
 /** The later one makes the offer. */
 export function introducePair<P, S>(earlier: Member<P, S>, later: Member<P, S>, events: RoomEvents<P>): void {
   if (earlier.peer !== undefined) events.introduced(earlier.peer, earlier, later, false, later.info);

@@ -66,6 +66,12 @@ export interface RoomStore<P> {
    */
   signal(peer: P, from: string, to: string, tail: string): void;
 
+  /**
+   * Introduces two members to each other once more: `later` is the initiator. Events: `introduced` to both. False
+   * where not both are of this process, and members of one room.
+   */
+  introduceAnew(earlier: string, later: string): boolean;
+
   /** Whether the peer holds the address. */
   holds(peer: P, address: string): boolean;
 
@@ -132,8 +138,8 @@ export interface RoomEvents<P> {
   /** Somebody has taken `own` over, or it was taken away; `held` addresses are left to the peer. */
   ended(peer: P, own: Address, reason: "replaced" | "expired" | "removed", held: number): void;
   gone(peer: P, own: Address, other: Address, reason: GoneReason): void;
-  /** The peer holds nothing any more, and may come back: the others have been told that it is gone. */
-  evicted(peer: P): void;
+  /** The peer does not hold these any more, nor any other, and may come back: the others have been told that it is gone. */
+  evicted(peer: P, held: readonly Address[]): void;
   /**
    * A newcomer finds no place among these members, or in the account of `peer` where there are none given: true where
    * one that is not really there has given way, by `remove`.

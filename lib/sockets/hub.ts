@@ -7,6 +7,7 @@ import { type ClientLimits, type RoomLimits, sharedBudgets, type SocketLimits } 
 import { MAX_ECHO, type Refusal } from "../protocol/codec.ts";
 import type { Log, LogFields } from "../runtime/log.ts";
 import type { RoomEvents, RoomStore } from "../rooms/store.ts";
+import { Ledger, type RoomLinks } from "./ledger.ts";
 import { type ResumeLimits, Resumption } from "./resumption.ts";
 import { SEAL_LIFE } from "./seal.ts";
 import { type Client, Session, type SessionContext } from "./session.ts";
@@ -14,6 +15,8 @@ import { canWatch } from "../runtime/internals.ts";
 import type { Account, Sleeper } from "../limits/accounts.ts";
 import type { Tally } from "../runtime/tally.ts";
 import type { Tokens } from "../tokens/tokens.ts";
+import { TokenBucket } from "../limits/token_bucket.ts";
+import { Traffic } from "./traffic.ts";
 
 /** See `TOLD`. */
 type ToldLimits = Readonly<Record<typeof TOLD[number], number>>;
@@ -39,6 +42,8 @@ export interface HubOptions {
     accountOf: (session: Session) => Account,
   ) => RoomStore<Session>;
   readonly limits: RoomLimits & SocketLimits & ClientLimits & ToldLimits & ResumeLimits;
+  /** Pairs of which it is kept what becomes of their links. */
+  readonly maxPairs: number;
   /** What sessions are sealed with, so that they outlive the server. */
   readonly resumeSecret?: string | undefined;
   readonly tokens?: Tokens | undefined;
@@ -75,10 +80,15 @@ const PASS_INTERVAL = 1000;
 const SEAL_DELAY = 20;
 const SEAL_INTERVAL = SEAL_LIFE / 2;
 
+/** Lines about links that failed: so many at once, and per second in the long run. */
+const FAILURES = { atOnce: 20, perSecond: 1 };
+
 /** When a server stops, its clients are asked to come back after a time between these, in milliseconds. */
 const RETRY_AFTER = { least: 1000, most: 10_000 };
 
 export class Hub {
+  readonly traffic: Traffic = new Traffic();
+  readonly ledger: Ledger;
   readonly #context: SessionContext;
   readonly #sessions = new Set<Session>();
   readonly #timer: ReturnType<typeof setInterval>;
@@ -106,6 +116,7 @@ export class Hub {
     {
       rooms: makeRooms,
       limits,
+      maxPairs,
       resumeSecret,
       tokens,
       server,
@@ -128,7 +139,24 @@ export class Hub {
       limits: clientLimits(limits),
       keepaliveSeconds: keepalive,
     } as const;
+    const lines = new TokenBucket(FAILURES.atOnce, now());
+    this.ledger = new Ledger({
+      maxPairs,
+      now,
+      introduceAnew: (earlier, later) => rooms.introduceAnew(earlier, later),
+      onFailed: (link) => {
+        if (!lines.take(FAILURES.perSecond, FAILURES.atOnce, now)) return;
+        log.info(
+          "{own} has no link to {other}: {why}, after {seconds} s, {sent} signals sent and {received} received",
+          {
+            ...link,
+          },
+        );
+      },
+    });
     this.#context = {
+      ledger: this.ledger,
+      traffic: this.traffic,
       rooms,
       limits,
       shared: sharedBudgets(limits),
@@ -205,6 +233,11 @@ export class Hub {
       ...peer?.describe(addressText(room, ident)),
       ...node === undefined ? {} : { node },
     }));
+  }
+
+  /** What has become of the links between the peers of a room. */
+  links(room: string): RoomLinks {
+    return this.ledger.ofRoom(room);
   }
 
   async remove(room: string, ident: string): Promise<boolean> {

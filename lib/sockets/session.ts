@@ -8,6 +8,7 @@ import type { Account, Sleeper } from "../limits/accounts.ts";
 import type { SharedBudgets, SocketLimits } from "../limits/limits.ts";
 import { TokenBucket } from "../limits/token_bucket.ts";
 import type { Log } from "../runtime/log.ts";
+import type { Ledger, Pair } from "./ledger.ts";
 import { Outbox, type OutboxOwner } from "./outbox.ts";
 import { Passes } from "./passes.ts";
 import { randomId, type ResumeLimits, type Resumption } from "./resumption.ts";
@@ -43,6 +44,7 @@ import { sha256 } from "../runtime/digest.ts";
 import { calm, canWatch, cut, ping, watch, type Watcher } from "../runtime/internals.ts";
 import type { JoinClaim, Later, RoomEvents, RoomStore } from "../rooms/store.ts";
 import type { Tally } from "../runtime/tally.ts";
+import type { Traffic } from "./traffic.ts";
 import { admit, type Pass, type Ticket, TokenFault } from "../tokens/claims.ts";
 import type { Tokens } from "../tokens/tokens.ts";
 
@@ -56,8 +58,10 @@ export interface SessionContext {
   readonly log: Log;
   /** Counts what is refused, by its code. */
   readonly refusals: Tally;
-  /** Counts what becomes of the links between peers, as they report it. */
+  /** Counts what becomes of the links between peers, as they report it; and keeps count of pairs. */
   readonly links: Tally;
+  readonly ledger: Ledger;
+  readonly traffic: Traffic;
   /** Told of each call that is refused. */
   readonly onRefused: (client: Client, refusal: Refusal) => void;
   /** Milliseconds; only differences matter. */
@@ -156,6 +160,10 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
   #checked?: { readonly token: string; readonly ticket: Ticket } | undefined;
   /** Calls that wait for one whose answer takes its time. */
   #waiting?: Waiting | undefined;
+  /** The pair whose signal went to this client last. */
+  #pair?: Pair | undefined;
+  /** Whether the client has ever reported on a link. */
+  #reports = false;
   /** Whether calls are taken: until the socket closes or is told to. */
   #open = true;
   /** The socket is gone, and the client may come back on another. */
@@ -185,6 +193,20 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     return this.#client.account;
   }
 
+  #send(text: string): void {
+    const { traffic } = this.#context;
+    traffic.messagesOut++;
+    traffic.unitsOut += text.length;
+    this.#outbox.send(text);
+  }
+
+  #sendUnnumbered(text: string): void {
+    const { traffic } = this.#context;
+    traffic.messagesOut++;
+    traffic.unitsOut += text.length;
+    this.#outbox.sendUnnumbered(text);
+  }
+
   onOverflow(): void {
     if (this.#asleep) return this.giveWay();
     this.#context.refusals.count("slow-reader");
@@ -205,7 +227,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
 
   #welcome(): void {
     const { welcome, ice, resumption, tokens } = this.#context;
-    this.#outbox.sendUnnumbered(encodeWelcome({
+    this.#sendUnnumbered(encodeWelcome({
       ...welcome,
       ...ice(this.#client, tokens === undefined ? freshIdent() : undefined),
       ...resumption && { resume: resumption.offer(this.#id = randomId(), []) },
@@ -239,7 +261,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
   sayGoodbye(retryAfterMs: number): void {
     const { socket, version } = this.#client;
     if (version === 3 && socket.readyState !== WebSocket.CONNECTING) {
-      this.#outbox.send(encodeGoodbye("shutdown", retryAfterMs));
+      this.#send(encodeGoodbye("shutdown", retryAfterMs));
     }
     this.#outbox.close();
   }
@@ -334,25 +356,29 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
       session.#context.log.debug("{address} joined", { address: own.text });
       session.#onJoined(own.text);
       if (session.#cold !== undefined) session.#onColdOutcome(own.text);
-      else session.#outbox.send(encodeJoined(own.quoted));
+      else session.#send(encodeJoined(own.quoted));
     },
     introduced(session, own, other, initiator, info) {
-      session.#outbox.send(
+      session.#context.ledger.introduced(own, other, initiator);
+      session.#send(
         encodeStun(own.quoted, other.quoted, initiator, session.#client.version === 3 ? info : undefined),
       );
     },
     signalled(session, own, other, tail) {
-      session.#outbox.send(encodeSignal(own.opening, other.quoted, tail));
+      const { ledger, traffic } = session.#context;
+      traffic.relayed++;
+      session.#pair = ledger.signalled(own, other, session.#pair);
+      session.#send(encodeSignal(own.opening, other.quoted, tail));
     },
     left(session, own) {
       session.#context.log.debug("{address} left", { address: own.text });
       session.#onLeft(own.text);
-      session.#outbox.send(encodeLeft(own.quoted));
+      session.#send(encodeLeft(own.quoted));
     },
     ended(session, own, reason, held) {
       session.#context.log.debug("{address} has {reason}", { address: own.text, reason });
       session.#onLeft(own.text);
-      if (session.#client.version === 3) session.#outbox.send(encodeGone(own.quoted, own.quoted, reason));
+      if (session.#client.version === 3) session.#send(encodeGone(own.quoted, own.quoted, reason));
       if (held > 0) return;
       // When the caller's stack is done: a store is not to be called back from within its own events.
       if (reason === "replaced") {
@@ -362,9 +388,11 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
       } else if (session.#asleep) queueMicrotask(() => session.giveWay());
     },
     gone(session, own, other, reason) {
-      if (session.#client.version === 3) session.#outbox.send(encodeGone(own.quoted, other.quoted, reason));
+      session.#context.ledger.parted(own.text, other.text);
+      if (session.#client.version === 3) session.#send(encodeGone(own.quoted, other.quoted, reason));
     },
-    evicted(session) {
+    evicted(session, held) {
+      for (const { text } of held) session.#context.ledger.departed(text);
       // When the caller's stack is done, as above.
       queueMicrotask(() => session.close(CloseCode.restart, "cut off from the other nodes for too long"));
     },
@@ -384,20 +412,28 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
 
   #onMessage(data: string | ArrayBuffer): void {
     if (!this.#open) return;
-    if (this.#waiting !== undefined) this.#wait(data);
-    else this.#take(data);
+    if (this.#waiting !== undefined) return this.#wait(data);
+    const { traffic, now } = this.#context;
+    if (!traffic.sampled) return this.#take(data);
+    const since = now();
+    this.#take(data);
+    traffic.onTaken?.(now() - since);
   }
 
   #take(data: string | ArrayBuffer): void {
     this.#taken++;
-    const { limits, shared, now } = this.#context;
+    const { limits, shared, now, traffic } = this.#context;
+    traffic.messagesIn++;
+    traffic.unitsIn += typeof data === "string" ? data.length : data.byteLength;
     if (isLarger(data, limits.maxMessageBytes)) {
       this.#refuse({ code: "too-large", about: [] });
       return this.close(CloseCode.tooLarge, `messages may have ${limits.maxMessageBytes} bytes`);
     }
     const isFirst = this.#calls === undefined;
     this.#calls ??= new CallBudget(limits, now());
-    const over = this.#calls.take(limits, shared.calls, this.account.source, now);
+    const over = this.#calls.takeInHand()
+      ? undefined
+      : this.#calls.draw(limits, shared.calls, this.account.source, now());
     // Before anything is spent on it, and so without a word of what it was where that would be long to find out.
     if (over !== undefined && (typeof data === "string" ? data.length : data.byteLength) > MAX_CHEAP) {
       return this.#refuseOver(over, {});
@@ -406,6 +442,8 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     if (text === undefined) return this.#refuse({ code: "bad-json", about: [] });
 
     const call = decode(text, this.#client.version, this.#memory);
+    if (call.call === "signal") traffic.signals++;
+    else traffic.calls.count(call.call);
     const limit = over ?? (call.call === "join" ? this.#takeJoin() : undefined);
     if (limit !== undefined) this.#refuseOver(limit, describe(call));
     else if (call.call === "resume") this.#resume(call.id, call.count, isFirst);
@@ -457,20 +495,20 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
         }
         return rooms.signal(this, call.from, call.to, call.tail);
       case "ident":
-        return this.#outbox.send(encodeIdent(freshIdent()));
+        return this.#send(encodeIdent(freshIdent()));
       case "join":
         return this.#join(call.ident, call.room, call.key, call.token);
       case "leave":
         return this.#await(rooms.leave(this, call.address));
       case "ping":
-        return this.#outbox.send(PONG);
+        return this.#send(PONG);
       case "renew":
         return this.#renew(call.address, call.token);
       case "seen":
         return this.#onSeen(call.count);
       case "ice":
         return this.#context.takeIce(this.#client)
-          ? this.#outbox.send(encodeIce(this.#context.ice(this.#client, this.#turnIdent())))
+          ? this.#send(encodeIce(this.#context.ice(this.#client, this.#turnIdent())))
           : this.#refuse({ code: "rate-limited", call: "ice", about: [] });
       case "report":
         return this.#takeReport(call.own, call.other, call.link);
@@ -481,19 +519,26 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
 
   /** A peer may well report on another that is gone by now, but on no link of somebody else. */
   #takeReport(own: string, other: string, link: LinkReport): void {
-    if (!this.#context.rooms.holds(this, own)) {
+    const { ledger, rooms } = this.#context;
+    if (!rooms.holds(this, own)) {
       return this.#refuse({ code: "not-a-member", call: "report", about: [own, other] });
+    }
+    if (!this.#reports) {
+      this.#reports = true;
+      for (const { text } of rooms.standings(this)) ledger.reports(text);
     }
     this.#context.log.debug("{own} reports on its link to {other}", { own, other, ...link });
     const detail = link.path ?? link.why;
     this.#context.links.count(detail === undefined ? link.state : `${link.state} ${detail}`);
+    ledger.report(own, other, link);
   }
 
   /** Version 2 has no word for it: there the call is passed over. */
   #refuse(refusal: Refusal): void {
     this.#context.refusals.count(refusal.code);
+    if (refusal.call === "signal") this.#context.traffic.dropped.count(refusal.code);
     this.#context.onRefused(this.#client, refusal);
-    if (this.#client.version === 3) this.#outbox.send(encodeError(refusal));
+    if (this.#client.version === 3) this.#send(encodeError(refusal));
   }
 
   #onClosed(event: CloseEvent): void {
@@ -532,7 +577,9 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     this.#endedAt = this.#context.now();
     this.#outbox.close();
     if (this.#kept) this.#context.resumption!.forget(this.#id!);
-    this.#context.rooms.remove(this, reason);
+    const { ledger, rooms } = this.#context;
+    for (const { text } of rooms.standings(this)) ledger.departed(text);
+    rooms.remove(this, reason);
   }
 
   /** Keeps what it holds for a client that is gone and may come back. False where it has nothing to come back to. */
@@ -557,11 +604,13 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
 
   #onJoined(address: string): void {
     if (this.#passes?.confirm(address)) this.#context.onPass(this);
+    if (this.#reports) this.#context.ledger.reports(address);
     this.#keep();
     this.#onChanged();
   }
 
   #onLeft(address: string): void {
+    this.#context.ledger.departed(address);
     this.#passes?.forget(address);
     this.#onChanged();
   }
@@ -587,7 +636,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
   reseal(): boolean {
     if (!this.#open || !this.#kept) return false;
     const members = this.#sealed();
-    this.#outbox.send(encodeResume(this.#context.resumption!.offer(this.#id!, members)));
+    this.#send(encodeResume(this.#context.resumption!.offer(this.#id!, members)));
     return members.length > 0;
   }
 
@@ -633,12 +682,13 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
       this.#context.onPass(this);
     }
     this.#taken = former.#taken;
+    this.#reports = former.#reports;
     former.close(CloseCode.replaced, "resumed on another socket");
     this.#outbox.countFrom(count);
     this.#keep();
     const offer = this.#tellResumed(rooms.standings(this).map(({ text }) => text), { calls: this.#taken });
     // Ids of the former session are among what was missed: they are no good any more.
-    for (const text of missed) this.#outbox.send(isOffer(text) ? encodeResume(offer) : text);
+    for (const text of missed) this.#send(isOffer(text) ? encodeResume(offer) : text);
   }
 
   /**
@@ -679,7 +729,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
   #tellResumed(addresses: readonly string[], how: { calls: number } | { cold: true }): ResumeOffer {
     const { resumption, onSealed } = this.#context;
     const resume = resumption!.offer(this.#id!, this.#sealed());
-    this.#outbox.sendUnnumbered(encodeResumed({ addresses, resume, ...how }));
+    this.#sendUnnumbered(encodeResumed({ addresses, resume, ...how }));
     if (resumption!.seals) onSealed(this);
     return resume;
   }
@@ -710,7 +760,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
       this.#expect(address, pass);
       this.#onJoined(address);
       const seconds = Math.floor((pass.until - Date.now()) / 1000);
-      this.#outbox.send(encodeRenewed(JSON.stringify(address), seconds));
+      this.#send(encodeRenewed(JSON.stringify(address), seconds));
     });
   }
 
@@ -741,7 +791,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
   lookAtPasses(now: number): boolean {
     if (this.#passes === undefined || this.#closed) return false;
     this.#passes.look(now, {
-      tell: (text) => this.#outbox.send(text),
+      tell: (text) => this.#send(text),
       end: (address) => this.#context.rooms.end(address, "expired"),
     });
     return this.#passes.size > 0;

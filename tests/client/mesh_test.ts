@@ -306,6 +306,33 @@ Deno.test("a peer that never answers ends in a state that says so, and the serve
   await left;
 });
 
+Deno.test("a pair that stalled connects after the server has introduced it anew", async () => {
+  await using server = testServer();
+  const timing = { ...QUICK, linkTimeout: 700, sessions: 1 };
+  let swallow = true;
+  /** Nobody hears the first offer; and neither side tries again by itself. */
+  class Lossy extends WebSocket {
+    override send(data: string): void {
+      if (!swallow || !data.startsWith('["signal"')) super.send(data);
+    }
+  }
+  // Whoever has never reported may not know what to do: each of the two has, on a third, who is gone.
+  const mute = new WebSocket(server.url, ["diva.signal.v3"]);
+  await next(mute, "open");
+  mute.send(JSON.stringify(["join", "mute", "kitchen"]));
+  await next(mute, "message");
+  await using alice = await join({ url: server.httpUrl, ident: "alice", timing, WebSocket: Lossy });
+  await until("for alice's report", () => alice.peers.get("mute")?.state === "failed");
+  await using bob = await join({ url: server.httpUrl, ident: "bob", timing, WebSocket: Lossy });
+  await until("for the two to be introduced", () => alice.peers.has("bob") && bob.peers.has("alice"));
+  const pair = [peerOf(alice, "bob"), peerOf(bob, "alice")];
+  for (const peer of pair) peer.addEventListener("state", () => swallow &&= peer.state !== "failed");
+  mute.close();
+  await full(alice, bob);
+  assertEquals(swallow, false);
+  assertEquals([peerOf(alice, "bob"), peerOf(bob, "alice")], pair);
+});
+
 Deno.test("a link without candidates, and one whose candidates lead nowhere, say so", async () => {
   await using server = testServer();
   class Silent extends RTCPeerConnection {

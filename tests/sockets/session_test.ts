@@ -5,6 +5,8 @@ import { Source } from "../../lib/limits/source.ts";
 import { log } from "../../lib/runtime/log.ts";
 import { MemoryStore } from "../../lib/rooms/memory.ts";
 import { Session } from "../../lib/sockets/session.ts";
+import { Ledger } from "../../lib/sockets/ledger.ts";
+import { Traffic } from "../../lib/sockets/traffic.ts";
 import { Tally } from "../../lib/runtime/tally.ts";
 import { assertEquals } from "../kit/assert.ts";
 
@@ -33,6 +35,8 @@ Deno.test("a peer in the midst of its handshake is not taken for dead", () => {
     welcome: { version: 3, server: "test", limits: {}, keepaliveSeconds: 20 },
     log,
     links: new Tally(),
+    ledger: new Ledger({ maxPairs: 10, now: () => 0, introduceAnew: () => false, onFailed: () => {} }),
+    traffic: new Traffic(),
     onRefused: () => {},
     refusals: new Tally(),
     now: () => 0,
