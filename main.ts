@@ -22,6 +22,8 @@ export interface Server {
   readonly port: number;
   /** The UDP ports on which it answers STUN at the moment. */
   readonly stunPorts: readonly number[];
+  /** Where metrics have a port of their own. */
+  readonly metricsPort: number | undefined;
   /** What `/healthz` tells at the moment. */
   health(): Health;
   /** Resolves where it can't go on, with an error that says why. */
@@ -66,7 +68,11 @@ export function start(config: Config, shared?: typeof RedisStore): Server {
     return response;
   }
 
-  const listen = (host: string, port: number) =>
+  type Handler = (
+    request: Request,
+    info: Deno.ServeHandlerInfo<Deno.NetAddr>,
+  ) => Response | Promise<Response>;
+  const listen = (host: string, port: number, handler: Handler = handle) =>
     new Listener(port, {
       open: (port, signal) =>
         listenOn(host, (hostname) =>
@@ -78,7 +84,7 @@ export function start(config: Config, shared?: typeof RedisStore): Server {
             // The runtime would print a line of its own.
             onListen: () => {},
             onError: (error) => service.fail(error),
-          }, handle)),
+          }, handler)),
       onFailure: (error) =>
         log.error("no connections could be accepted: {error}; listening again", { error: String(error) }),
     });
@@ -91,11 +97,24 @@ export function start(config: Config, shared?: typeof RedisStore): Server {
       listeners.push(listen("0.0.0.0", port));
     } catch { /* then that is all there is */ }
   }
+  let metricsPort: number | undefined;
+  if (config.metricsPort !== "off" && config.metrics === "on") {
+    const back: Handler = (request, { remoteAddr }) => service.answerBack(request, remoteAddr.hostname);
+    const listener = listen(config.host, config.metricsPort, back);
+    metricsPort = listener.port;
+    listeners.push(listener);
+    log.info("metrics are at port {metricsPort}", { metricsPort });
+  }
   announce(first.hostname, port, tls !== undefined);
   service.open(port);
 
   let stopped: Promise<void> | undefined;
   async function drain(): Promise<void> {
+    service.leave();
+    if (config.drainDelay > 0) {
+      log.info("stopping in {seconds} s: /readyz says so", { seconds: config.drainDelay });
+      await new Promise((resolve) => setTimeout(resolve, config.drainDelay * 1000));
+    }
     const deadline = setTimeout(() => listeners.forEach((listener) => listener.abort()), config.drain * 1000);
     service.drain().then(() => listeners.forEach((listener) => listener.stop()));
     await Promise.all(listeners.map(({ finished }) => finished));
@@ -105,6 +124,7 @@ export function start(config: Config, shared?: typeof RedisStore): Server {
 
   return {
     port,
+    metricsPort,
     get stunPorts() {
       return service.stunPorts;
     },

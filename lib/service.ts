@@ -14,11 +14,15 @@ import {
   chooseSubprotocol,
   type HandshakeFault,
   handshakeFault,
+  NO_MEMORY,
   wantsWebSocket,
 } from "./http/handshake.ts";
 import { documentRows } from "./http/documents.ts";
 import { clientRows, pageFileRows } from "./http/files.ts";
 import { iceRow } from "./http/ice_endpoint.ts";
+import { metricsRow } from "./http/metrics_endpoint.ts";
+import { Exposition } from "./metrics/exposition.ts";
+import { metrics } from "./metrics/metrics.ts";
 import type { Imprint } from "./http/page.ts";
 import { RefusalLog } from "./http/refusal_log.ts";
 import { refusal } from "./http/responses.ts";
@@ -32,6 +36,7 @@ import { Hub, type HubOptions } from "./sockets/hub.ts";
 import type { Session } from "./sockets/session.ts";
 import { type IceService, iceService } from "./ice/ice.ts";
 import type { Log } from "./runtime/log.ts";
+import { usualMemoryHigh } from "./runtime/memory.ts";
 import { freshIdent } from "./protocol/ident.ts";
 import { Tally } from "./runtime/tally.ts";
 import { TokenFault } from "./tokens/claims.ts";
@@ -81,6 +86,8 @@ export class Service {
   readonly #startedAt: number;
   readonly #refusals = new Tally();
   readonly #links = new Tally();
+  /** Answers to plain requests, by their status. */
+  readonly #answers = new Tally();
   readonly #admission: Admission;
   /** Requests that are no WebSocket's. */
   readonly #plainRates: SourceRates;
@@ -94,6 +101,10 @@ export class Service {
   /** What stands below the pages; without one there are none. */
   readonly #imprint?: Imprint;
   readonly #site: Site;
+  /** What is answered on the port for metrics. */
+  readonly #back: Site;
+  /** Nobody new should come, but all goes on for those who do. */
+  #leaving = false;
   readonly #refusalLog: RefusalLog;
   readonly #logTallies: ReturnType<typeof setInterval>;
 
@@ -116,10 +127,14 @@ export class Service {
       const address = { ...engine, ...secrets.engine };
       return this.#cluster = new shared(...parts, { engine: address, prefix, name, log, now, onFault });
     };
+    const { memoryHigh: asked = usualMemoryHigh() } = config;
+    const memoryHigh = asked === 0 ? undefined : asked;
     this.#hub = new Hub({
       rooms,
       limits: config,
       maxPairs: config.maxPairs,
+      memoryHigh,
+      drain: config.drain,
       resumeSecret: secrets.resume,
       tokens: this.#tokens,
       server: `signal/${VERSION}`,
@@ -144,7 +159,32 @@ export class Service {
       });
     }
     this.#imprint = config.page === "on" ? { version: VERSION, source: config.sourceUrl } : undefined;
-    this.#site = new Site(this.#rows(), this.#imprint);
+    const exposition = new Exposition(metrics({
+      version: VERSION,
+      health: () => this.health(),
+      readiness: () => this.readiness(),
+      hub: this.#hub,
+      refusals: this.#refusals,
+      links: this.#links,
+      answers: this.#answers,
+      stun: () => this.#ice.stunCounts(),
+      turnCredentials: () => this.#ice.turnCredentials,
+      maxSockets: config.maxSockets,
+      memoryHigh: memoryHigh,
+      startedAt: Date.now() / 1000,
+    }));
+    const figures = (own: boolean) =>
+      metricsRow({ text: () => exposition.text(), token: secrets.metrics, own });
+    const status: [string, Row][] = [
+      ["/healthz", healthRow(() => this.health())],
+      ["/readyz", readyRow(() => this.readiness())],
+    ];
+    const isPublic = config.metrics === "on" && config.metricsPort === "off";
+    this.#site = new Site(
+      [...this.#rows(), ...status, ...isPublic ? [["/metrics", figures(false)] as [string, Row]] : []],
+      this.#imprint,
+    );
+    this.#back = new Site([...status, ["/metrics", figures(true)]], undefined);
     this.#logTallies = setInterval(() => {
       const seconds = TALLY_INTERVAL_SECONDS;
       this.#tell(`refused in ${seconds} s`, this.#refusals);
@@ -174,7 +214,7 @@ export class Service {
       sockets: this.#admission.sockets - counts.sleeping,
       clients: this.#admission.clients,
       stun: this.#ice.stunState,
-      stunAnswers: this.#ice.stunAnswers(),
+      stunAnswers: this.#ice.stunCounts().answered,
       ...this.#cluster && { cluster: this.#clusterHealth(this.#cluster) },
     };
   }
@@ -191,7 +231,9 @@ export class Service {
 
   /** Whether new clients should come here; what `/readyz` tells. */
   readiness(): Readiness {
-    if (this.#hub.draining) return { ready: false, why: "draining" };
+    if (this.#leaving || this.#hub.draining) return { ready: false, why: "draining" };
+    const { strain } = this.#hub;
+    if (strain !== undefined) return { ready: false, why: strain };
     const state = this.#cluster?.state ?? "up";
     return state === "up" || state.cutOff <= CUT_OFF_PATIENCE
       ? { ready: true }
@@ -205,6 +247,22 @@ export class Service {
     const visit = readVisit(request, connection, this.#config);
     if (visit instanceof Response) return visit;
     if (wantsWebSocket(request)) return this.#admit(visit);
+    return this.#counted(this.#answerPlain(visit));
+  }
+
+  /** Answers a request on the port for metrics. */
+  answerBack(request: Request, connection: string): Response | Promise<Response> {
+    const visit = readVisit(request, connection, this.#config);
+    return visit instanceof Response ? visit : this.#back.answer(visit);
+  }
+
+  #counted(answer: Response | Promise<Response>): Response | Promise<Response> {
+    if (answer instanceof Promise) return answer.then((answer) => this.#counted(answer));
+    this.#answers.count(String(answer.status));
+    return answer;
+  }
+
+  #answerPlain(visit: Visit): Response | Promise<Response> {
     if (this.#plainRates.take(visit.client, this.#now())) {
       return this.#admin !== undefined && visit.url.pathname.startsWith(ADMIN_PATH)
         ? this.#admin.answer(visit)
@@ -223,8 +281,6 @@ export class Service {
       yield* documentRows(this.#imprint);
     }
     yield* clientRows();
-    yield ["/healthz", healthRow(() => this.health())];
-    yield ["/readyz", readyRow(() => this.readiness())];
     yield ["/whoami", whoamiRow(this.#config.allowOrigin, this.#config.proxyHeader)];
     if (this.#ice.endpoint) {
       yield [
@@ -265,6 +321,11 @@ export class Service {
     return refusal(500, "The server made a mistake.");
   }
 
+  /** Tells balancers that the server is about to stop. All else goes on. */
+  leave(): void {
+    this.#leaving = true;
+  }
+
   /** Takes no new sockets and closes those that are open; resolves when all clients have closed theirs too. */
   drain(): Promise<void> {
     this.#log.info("stopping, with {sockets} sockets open", this.#hub.counts());
@@ -286,6 +347,7 @@ export class Service {
     const { request, client, host } = visit;
     const fault = handshakeFault(request, this.#config.allowOrigin, this.#hub.draining);
     if (fault) return this.#refuse(fault, visit);
+    if (this.#hub.short) return this.#refuse(NO_MEMORY, visit);
     const account = this.#admission.admit(client);
     if (typeof account === "string") return this.#refuse(admissionFault(account), visit);
     const { version, protocol } = chooseSubprotocol(request.headers.get("sec-websocket-protocol"));

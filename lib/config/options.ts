@@ -13,8 +13,8 @@ import {
   httpUrl,
   isUrl,
   oneOf,
+  portOrOff,
   positiveNumber,
-  stunPort,
   text,
   urlOf,
   wholeNumber,
@@ -84,7 +84,7 @@ export const OPTIONS = {
     value: "NUMBER",
     help: "UDP port of the STUN server, or off; not given: the same number as the TCP port",
     default: undefined,
-    read: stunPort,
+    read: portOrOff,
   }),
   "stun-host": option<readonly string[]>({
     env: "SIGNAL_STUN_HOST",
@@ -99,7 +99,7 @@ export const OPTIONS = {
     value: "NUMBER",
     help: "another UDP port for STUN: asked on both, a client learns how its NAT maps",
     default: "off",
-    read: stunPort,
+    read: portOrOff,
   }),
   "public-host": option<string | undefined>({
     env: "SIGNAL_PUBLIC_HOST",
@@ -208,6 +208,28 @@ export const OPTIONS = {
     default: undefined,
     read: httpUrl,
   }),
+  "metrics": option<"on" | "off">({
+    heading: "Metrics for Prometheus, at /metrics",
+    env: "SIGNAL_METRICS",
+    value: "WHETHER",
+    help: "whether there are any: for loopback and private addresses, on or off",
+    default: "on",
+    read: oneOf(["on", "off"]),
+  }),
+  "metrics-port": option<number | "off">({
+    env: "SIGNAL_METRICS_PORT",
+    value: "NUMBER",
+    help: "TCP port for metrics and health by themselves, for whoever reaches it; 0 takes a free one",
+    default: "off",
+    read: portOrOff,
+  }),
+  "metrics-token-file": option<string | undefined>({
+    env: "SIGNAL_METRICS_TOKEN_FILE",
+    value: "FILE",
+    help: "file with the word, of 32 characters or more, with which metrics are had from anywhere (bearer)",
+    default: undefined,
+    read: text("a file"),
+  }),
   "log-level": option({
     heading: "What to log",
     env: "LOG_LEVEL",
@@ -279,10 +301,17 @@ export const OPTIONS = {
     default: 10,
     read: wholeNumber(1, 3600),
   }),
+  "drain-delay": option({
+    env: "SIGNAL_DRAIN_DELAY",
+    value: "SECONDS",
+    help: "at shutdown, for how long /readyz says no before anything else ends: as long as a balancer needs",
+    default: 0,
+    read: wholeNumber(0, 3600),
+  }),
   "drain": option({
     env: "SIGNAL_DRAIN",
     value: "SECONDS",
-    help: "longest wait at shutdown for clients to close their sockets",
+    help: "longest wait at shutdown, behind that, for clients to close their sockets",
     default: 5,
     read: wholeNumber(0, 3600),
   }),
@@ -377,8 +406,16 @@ export const OPTIONS = {
     default: undefined,
     read: text("a file"),
   }),
-  "max-sockets": option({
+  "memory-high": option<number | undefined>({
     heading: "Limits",
+    env: "SIGNAL_MEMORY_HIGH",
+    value: "BYTES",
+    help:
+      "with more memory in use than that no new sockets are taken, and the costliest end; not given: 80 % of the machine's or container's, where that can be told; 0: no limit",
+    default: undefined,
+    read: wholeNumber(0, 1024 * MAX_BYTES),
+  }),
+  "max-sockets": option({
     env: "SIGNAL_MAX_SOCKETS",
     value: "NUMBER",
     help: "sockets in all",

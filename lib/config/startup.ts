@@ -43,6 +43,7 @@ export interface Secrets {
   readonly turn?: string;
   readonly resume?: string;
   readonly admin?: string;
+  readonly metrics?: string;
   readonly engine?: { readonly password?: string; readonly ca?: string };
   /** With which tokens are signed. */
   readonly tokenKeys: readonly TokenKey[];
@@ -59,6 +60,7 @@ export function readSecrets(config: Config): Secrets {
     turnSecretFile,
     resumeSecretFile,
     adminTokenFile,
+    metricsTokenFile,
     enginePasswordFile,
     engineCaFile,
   } = config;
@@ -69,6 +71,7 @@ export function readSecrets(config: Config): Secrets {
     ...turnSecretFile === undefined ? {} : { turn: readNamedFile("turn-secret-file", turnSecretFile).trim() },
     ...resumeSecretFile === undefined ? {} : { resume: readWord("resume-secret-file", resumeSecretFile) },
     ...adminTokenFile === undefined ? {} : { admin: readWord("admin-token-file", adminTokenFile) },
+    ...metricsTokenFile === undefined ? {} : { metrics: readWord("metrics-token-file", metricsTokenFile) },
     engine: {
       ...enginePasswordFile === undefined
         ? {}

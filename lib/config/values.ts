@@ -36,7 +36,7 @@ export function oneOf<const T extends string>(words: readonly T[]): (text: strin
   };
 }
 
-export function stunPort(text: string): number | "off" {
+export function portOrOff(text: string): number | "off" {
   if (text === "off") return text;
   if (!/^\d+$/.test(text) || Number(text) > 65535) {
     throw new Fault("is neither a port from 0 to 65535 nor off");

@@ -7,7 +7,7 @@ import { isAllowedOrigin } from "./origin.ts";
 /** A handshake that is not accepted. */
 export interface HandshakeFault {
   /** For the log and the counts. */
-  readonly code: "bad-handshake" | "draining" | "origin" | AdmissionRefusal;
+  readonly code: "bad-handshake" | "draining" | "memory" | "origin" | AdmissionRefusal;
   readonly status: number;
   readonly sentence: string;
   readonly headers?: Record<string, string>;
@@ -85,6 +85,14 @@ const ADMISSION_FAULTS: Record<AdmissionRefusal, Omit<HandshakeFault, "code">> =
     sentence: "Your address or network opens sockets too fast.",
     headers: { "retry-after": "1" },
   },
+};
+
+/** There is no memory for another. */
+export const NO_MEMORY: HandshakeFault = {
+  code: "memory",
+  status: 503,
+  sentence: "The server is short of memory.",
+  headers: { "retry-after": "10" },
 };
 
 /** What a client is told that was not admitted. */

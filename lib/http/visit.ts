@@ -16,6 +16,8 @@ export interface Visit {
   readonly address?: Ip;
   /** How many trusted proxies it came through. */
   readonly proxies: number;
+  /** It came through a proxy whose word about the client was not taken: the address is that of the proxy. */
+  readonly hearsay: boolean;
   /**
    * The host at which this client finds what else the server offers; `undefined` where the one that was asked for is
    * the name of everybody's own machine, and the client is on another: a proxy did not pass on what it was asked for.
@@ -53,9 +55,20 @@ export function readVisit(request: Request, connection: string, options: ProxyOp
     client: source,
     address: client,
     proxies,
+    hearsay: proxies === 0 && PROXY_HEADERS.some((name) => headers.get(name) !== null),
     host: astray ? undefined : plainHost(hostname),
   };
 }
+
+/** Some of which most proxies write. */
+const PROXY_HEADERS = [
+  "x-forwarded-for",
+  "forwarded",
+  "x-forwarded-host",
+  "x-real-ip",
+  "via",
+  "cf-connecting-ip",
+];
 
 /** Of connections that have none: they count as one client. */
 const NO_ADDRESS = new Uint8Array(16);

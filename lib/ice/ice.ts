@@ -5,8 +5,8 @@ import { isLoopback } from "../runtime/addresses.ts";
 import { type ClientLimits, clientRates, networkFactors } from "../limits/limits.ts";
 import type { Source } from "../limits/source.ts";
 import { serversFor } from "./servers.ts";
-import { StunPort } from "./stun_port.ts";
-import { stunBudget } from "./stun_server.ts";
+import { addCounts, StunPort } from "./stun_port.ts";
+import { stunBudget, type StunCounts } from "./stun_server.ts";
 import type { IceServers } from "../protocol/ice_servers.ts";
 import { turnIssuer } from "./turn.ts";
 
@@ -50,8 +50,10 @@ export interface IceService {
   readonly stunPorts: readonly number[];
   /** Whether it is served on all ports on which it should be; `off`: on none. */
   readonly stunState: StunState;
-  /** STUN requests that were answered since the start. */
-  stunAnswers(): number;
+  /** STUN datagrams since the start. */
+  stunCounts(): StunCounts;
+  /** TURN credentials that were given since the start. */
+  readonly turnCredentials: number;
   /**
    * What to tell a client that came by `host`, see `serversFor`; `ident` stands in the TURN server's log. Without one
    * there is no TURN.
@@ -87,6 +89,7 @@ export function iceService(options: IceOptions, { turnSecret, log, now }: IceSer
     ratePerServer: options.stunTotalRate,
   });
   let all: StunPort[] = [];
+  let turnCredentials = 0;
   const open = () => all.filter(({ hostnames }) => hostnames.length > 0);
   const turn = turnSecret === undefined
     ? undefined
@@ -112,8 +115,16 @@ export function iceService(options: IceOptions, { turnSecret, log, now }: IceSer
     get stunState() {
       return all.length === 0 ? "off" : open().length === all.length ? "ok" : "unavailable";
     },
-    stunAnswers: () => all.reduce((sum, port) => sum + port.answered(), 0),
+    stunCounts() {
+      const sum: StunCounts = { answered: 0, ignored: 0, limited: 0, errors: 0, pauses: 0 };
+      for (const port of all) addCounts(sum, port.counts());
+      return sum;
+    },
+    get turnCredentials() {
+      return turnCredentials;
+    },
     servers(host, ident) {
+      if (turn !== undefined && ident !== undefined) turnCredentials++;
       const ports = open();
       const told = { ...sources, stunPorts: ports.map(({ port }) => port) };
       if (options.publicHost === undefined && ports.length > 0) {

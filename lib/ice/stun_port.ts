@@ -2,7 +2,7 @@
 
 import type { Log } from "../runtime/log.ts";
 import { localAddresses } from "../runtime/process.ts";
-import { listenStun, type StunBudget, type StunServer } from "./stun_server.ts";
+import { listenStun, type StunBudget, type StunCounts, type StunServer } from "./stun_server.ts";
 
 export interface StunPortOptions {
   /** Addresses; `::` is every one, `0.0.0.0` every one of IPv4. */
@@ -29,7 +29,7 @@ export class StunPort {
   readonly #timer: ReturnType<typeof setInterval>;
   #port: number;
   /** Of sockets that are closed by now. */
-  #answered = 0;
+  readonly #former: StunCounts = { answered: 0, ignored: 0, limited: 0, errors: 0, pauses: 0 };
 
   constructor(options: StunPortOptions) {
     this.#options = options;
@@ -48,10 +48,10 @@ export class StunPort {
     return [...this.#servers.keys()];
   }
 
-  /** Requests that were answered since the start. */
-  answered(): number {
-    let sum = this.#answered;
-    for (const { counts } of this.#servers.values()) sum += counts.answered;
+  /** Since the start. */
+  counts(): StunCounts {
+    const sum = { ...this.#former };
+    for (const { counts } of this.#servers.values()) addCounts(sum, counts);
     return sum;
   }
 
@@ -104,9 +104,13 @@ export class StunPort {
   #close(hostname: string): void {
     const server = this.#servers.get(hostname)!;
     this.#servers.delete(hostname);
-    this.#answered += server.counts.answered;
+    addCounts(this.#former, server.counts);
     server.close();
   }
+}
+
+export function addCounts(sum: StunCounts, more: Readonly<StunCounts>): void {
+  for (const what of Object.keys(sum) as (keyof StunCounts)[]) sum[what] += more[what];
 }
 
 function isNoIpv6(error: unknown): boolean {

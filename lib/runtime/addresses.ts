@@ -28,7 +28,12 @@ export function isLoopbackAddress(address: Ip): boolean {
   return bytes.every((byte, i) => byte === 0 || i === 15 && byte === 1);
 }
 
-/** The same of a host name, or of an address; an IPv6 address with or without brackets. */
+/** Whether it is of this machine or of a network that is not the internet. */
+export function isPrivateAddress(address: Ip): boolean {
+  return ["loopback", "private", "uniqueLocal", "linkLocal"].includes(address.range());
+}
+
+/** Whether a host name or an address leads back to the machine it is used on; an IPv6 address with or without brackets. */
 export function isLoopback(host: string): boolean {
   if (/(?:^|\.)localhost\.?$/i.test(host)) return true;
   const address = parseAddress(withoutBrackets(host));

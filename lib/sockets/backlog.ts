@@ -52,6 +52,11 @@ export class Backlog {
     this.#space = space;
   }
 
+  /** Length of what is kept, in UTF-16 units. */
+  get units(): number {
+    return this.#units;
+  }
+
   /** How many messages are kept. */
   get unseen(): number {
     return this.#texts.length;

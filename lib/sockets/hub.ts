@@ -4,10 +4,11 @@ import { addressText } from "../protocol/address.ts";
 import { CloseCode } from "../protocol/codes.ts";
 import type { IceServers } from "../protocol/ice_servers.ts";
 import { type ClientLimits, type RoomLimits, sharedBudgets, type SocketLimits } from "../limits/limits.ts";
-import { MAX_ECHO, type Refusal } from "../protocol/codec.ts";
+import { MAX_ECHO, type Refusal, type Version } from "../protocol/codec.ts";
 import type { Log, LogFields } from "../runtime/log.ts";
 import type { RoomEvents, RoomStore } from "../rooms/store.ts";
 import { Ledger, type RoomLinks } from "./ledger.ts";
+import { Pressure } from "./pressure.ts";
 import { type ResumeLimits, Resumption } from "./resumption.ts";
 import { SEAL_LIFE } from "./seal.ts";
 import { type Client, Session, type SessionContext } from "./session.ts";
@@ -44,6 +45,10 @@ export interface HubOptions {
   readonly limits: RoomLimits & SocketLimits & ClientLimits & ToldLimits & ResumeLimits;
   /** Pairs of which it is kept what becomes of their links. */
   readonly maxPairs: number;
+  /** See `PressureOptions`. */
+  readonly memoryHigh: number | undefined;
+  /** Seconds over the first half of which the sockets are closed when the server stops. */
+  readonly drain: number;
   /** What sessions are sealed with, so that they outlive the server. */
   readonly resumeSecret?: string | undefined;
   readonly tokens?: Tokens | undefined;
@@ -70,6 +75,15 @@ export interface HubOptions {
 const TICK = 500;
 const SWEEP_INTERVAL = 5000;
 
+/** Milliseconds between two looks at the memory: a stranger may take a hundred megabytes in that time. */
+const PRESSURE_INTERVAL = 100;
+
+/** The server is overloaded where all of so many ticks were so late, in milliseconds. */
+const OVERLOAD = { ticks: 4, lag: 250 };
+
+/** When the server stops, sockets are closed in steps of so many milliseconds, so many in each at least. */
+const CLOSING = { step: 50, least: 100 };
+
 /** In the time of keepalive each session is looked at about so often. */
 const LOOKS_PER_KEEPALIVE = 4;
 
@@ -89,6 +103,10 @@ const RETRY_AFTER = { least: 1000, most: 10_000 };
 export class Hub {
   readonly traffic: Traffic = new Traffic();
   readonly ledger: Ledger;
+  /** Sockets that were accepted since the start, by version. */
+  readonly opened: Record<Version, number> = { 2: 0, 3: 0 };
+  /** Told of the milliseconds by which the event loop was late, at each tick. */
+  onLag: ((ms: number) => void) | undefined;
   readonly #context: SessionContext;
   readonly #sessions = new Set<Session>();
   readonly #timer: ReturnType<typeof setInterval>;
@@ -109,6 +127,12 @@ export class Hub {
   readonly #ticksPerLook: number;
   readonly #looksPerKeepalive: number;
   #ticks = 0;
+  readonly #pressure: Pressure;
+  readonly #pressureTimer: ReturnType<typeof setInterval>;
+  /** How late the last ticks were, in milliseconds: the worst of them. */
+  readonly #lags: number[] = [];
+  readonly #drainMs: number;
+  #closing: ReturnType<typeof setTimeout> | undefined;
   readonly #emptied = Promise.withResolvers<void>();
   #draining = false;
 
@@ -117,6 +141,8 @@ export class Hub {
       rooms: makeRooms,
       limits,
       maxPairs,
+      memoryHigh,
+      drain,
       resumeSecret,
       tokens,
       server,
@@ -139,6 +165,8 @@ export class Hub {
       limits: clientLimits(limits),
       keepaliveSeconds: keepalive,
     } as const;
+    this.#drainMs = drain * 1000;
+    this.#pressure = new Pressure({ high: memoryHigh, burdens: () => this.#sessions, log, refusals });
     const lines = new TokenBucket(FAILURES.atOnce, now());
     this.ledger = new Ledger({
       maxPairs,
@@ -206,6 +234,7 @@ export class Hub {
     this.#looksPerKeepalive = Math.max(2, Math.floor(ticksPerKeepalive / this.#ticksPerLook));
     this.#tickedAt = this.#sweptAt = this.#passesLookedAt = now();
     this.#timer = setInterval(() => this.#tick(), TICK);
+    this.#pressureTimer = setInterval(() => this.#pressure.look(), PRESSURE_INTERVAL);
   }
 
   /** Whether the hub has begun to dismiss its clients. */
@@ -213,10 +242,38 @@ export class Hub {
     return this.#draining;
   }
 
+  /** Why new clients should rather not come at the moment. */
+  get strain(): string | undefined {
+    if (this.#pressure.near) return "short of memory";
+    const late = this.#lags.length === OVERLOAD.ticks && this.#lags.every((lag) => lag >= OVERLOAD.lag);
+    return late ? "overloaded" : undefined;
+  }
+
+  /** Whether there is memory for new sockets. */
+  get short(): boolean {
+    return this.#pressure.short;
+  }
+
   /** Sockets, sessions that wait for their clients to come back, rooms and addresses at the moment. */
   counts(): { sockets: number; sleeping: number; rooms: number; addresses: number } {
     const { size: sleeping } = this.#sleeping;
     return { sockets: this.#sessions.size - sleeping, sleeping, ...this.#context.rooms.counts() };
+  }
+
+  /** Open sockets at the moment, by version. */
+  openSockets(): Record<Version, number> {
+    const counts = { 2: 0, 3: 0 };
+    for (const { version, asleep } of this.#sessions) if (!asleep) counts[version]++;
+    return counts;
+  }
+
+  /** Members of rooms whose peers are of this process, by version. */
+  addresses(): Record<Version, number> {
+    const counts = { 2: 0, 3: 0 };
+    for (const session of this.#sessions) {
+      counts[session.version] += this.#context.rooms.standings(session).length;
+    }
+    return counts;
   }
 
   /** Rooms for the administrator: see `Administration`. */
@@ -247,6 +304,7 @@ export class Hub {
   /** Serves a client until its socket is closed for good. */
   accept(client: Client): void {
     const session = new Session(client, this.#context);
+    this.opened[client.version]++;
     this.#sessions.add(session);
     this.#connecting.set(session, this.#context.now());
   }
@@ -255,6 +313,10 @@ export class Hub {
     const now = this.#context.now();
     // Stopped, frozen or asleep: what clients have sent meanwhile is read after the timers that would give them up.
     const stoodStill = now - this.#tickedAt > 2 * TICK;
+    const lag = Math.max(0, now - this.#tickedAt - TICK);
+    this.onLag?.(lag);
+    this.#lags.push(lag);
+    if (this.#lags.length > OVERLOAD.ticks) this.#lags.shift();
     this.#tickedAt = now;
     if (stoodStill) {
       for (const session of this.#sessions) session.forgiveSilence();
@@ -290,7 +352,14 @@ export class Hub {
       // Of a connection that was reset in the midst of its handshake the runtime tells nothing at all.
       else if (now - since >= handshake) session.giveUp("timeout");
     }
-    for (const session of this.#sessions) session.buryIfDead();
+    const { traffic } = this;
+    traffic.waiting = traffic.mostWaiting = 0;
+    for (const session of this.#sessions) {
+      session.buryIfDead();
+      const { waiting } = session;
+      traffic.waiting += waiting;
+      traffic.mostWaiting = Math.max(traffic.mostWaiting, waiting);
+    }
   }
 
   #reseal(): void {
@@ -315,7 +384,17 @@ export class Hub {
     for (const session of this.#sessions) {
       session.sayGoodbye(Math.round(least + Math.random() * (most - least)));
     }
-    for (const session of this.#sessions) session.close(CloseCode.restart, "the server restarts");
+    // A balancer, and whatever clients turn to now, is not to see them all in the same moment.
+    const sessions = [...this.#sessions];
+    const steps = Math.max(1, Math.floor(this.#drainMs / 2 / CLOSING.step));
+    const atOnce = Math.max(CLOSING.least, Math.ceil(sessions.length / steps));
+    const closeSome = () => {
+      for (const session of sessions.splice(0, atOnce)) {
+        session.close(CloseCode.restart, "the server restarts");
+      }
+      if (sessions.length > 0) this.#closing = setTimeout(closeSome, CLOSING.step);
+    };
+    closeSome();
     if (this.#sessions.size === 0) this.#emptied.resolve();
     return this.#emptied.promise;
   }
@@ -323,7 +402,9 @@ export class Hub {
   /** Stops looking after sessions, and takes leave of other nodes. */
   async dispose(): Promise<void> {
     clearInterval(this.#timer);
+    clearInterval(this.#pressureTimer);
     clearTimeout(this.#sealTimer);
+    clearTimeout(this.#closing);
     await this.#context.rooms.close();
   }
 }

@@ -10,6 +10,7 @@ import { TokenBucket } from "../limits/token_bucket.ts";
 import type { Log } from "../runtime/log.ts";
 import type { Ledger, Pair } from "./ledger.ts";
 import { Outbox, type OutboxOwner } from "./outbox.ts";
+import type { Burden } from "./pressure.ts";
 import { Passes } from "./passes.ts";
 import { randomId, type ResumeLimits, type Resumption } from "./resumption.ts";
 import type { Sealed, SealedMember } from "./seal.ts";
@@ -133,7 +134,7 @@ const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
  * Handles the events of one server-side WebSocket. It listens with itself as the listener object, which spares a
  * closure per event and socket.
  */
-export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watcher {
+export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watcher, Burden {
   /** Counts sessions, so that not all are looked at in the same moment. */
   static #count = 0;
   readonly number: number = Session.#count++;
@@ -191,6 +192,49 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
   /** Whose client's limits bind this socket beside its own. */
   get account(): Account {
     return this.#client.account;
+  }
+
+  get version(): Version {
+    return this.#client.version;
+  }
+
+  /** See `Burden`. */
+  get burden(): number {
+    return this.waiting + 2 * (this.#outbox.backlog?.units ?? 0);
+  }
+
+  get taken(): number {
+    return this.#taken;
+  }
+
+  get mute(): boolean {
+    return this.#pinged;
+  }
+
+  get holds(): boolean {
+    return this.#context.rooms.standings(this).length > 0;
+  }
+
+  get siblings(): number {
+    return this.account.count("sockets");
+  }
+
+  probe(): void {
+    if (!this.#open || this.connecting || this.#pinged || !canWatch) return;
+    this.#pinged = true;
+    ping(this.#client.socket);
+  }
+
+  /** A client of version 3 may come back to what it held, when there is memory again. */
+  shed(): void {
+    const asleep = this.#fallAsleep();
+    cut(this.#client.socket);
+    if (!asleep) this.#end("closed");
+  }
+
+  /** Bytes that wait for the client to read them. */
+  get waiting(): number {
+    return this.#asleep ? 0 : this.#client.socket.bufferedAmount;
   }
 
   #send(text: string): void {

@@ -10,6 +10,7 @@ function ask(headers: HeadersInit = {}, row = script): Response {
   return row.answer({
     request,
     url: new URL(request.url),
+    hearsay: false,
     client: Source.of("192.0.2.1"),
     proxies: 0,
   }) as Response;

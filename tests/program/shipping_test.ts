@@ -112,7 +112,7 @@ testWith(
         allow_env: variables,
         allow_net: [],
         allow_read: [],
-        allow_sys: ["networkInterfaces"],
+        allow_sys: ["networkInterfaces", "systemMemoryInfo"],
       });
       assertEquals(permissions.prompt, false);
     });
