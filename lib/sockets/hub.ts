@@ -75,9 +75,6 @@ export interface HubOptions {
 const TICK = 500;
 const SWEEP_INTERVAL = 5000;
 
-/** Milliseconds between two looks at the memory: a stranger may take a hundred megabytes in that time. */
-const PRESSURE_INTERVAL = 100;
-
 /** The server is overloaded where all of so many ticks were so late, in milliseconds. */
 const OVERLOAD = { ticks: 4, lag: 250 };
 
@@ -128,7 +125,7 @@ export class Hub {
   readonly #looksPerKeepalive: number;
   #ticks = 0;
   readonly #pressure: Pressure;
-  readonly #pressureTimer: ReturnType<typeof setInterval>;
+  #pressureTimer: ReturnType<typeof setTimeout> | undefined;
   /** How late the last ticks were, in milliseconds: the worst of them. */
   readonly #lags: number[] = [];
   readonly #drainMs: number;
@@ -166,7 +163,11 @@ export class Hub {
       keepaliveSeconds: keepalive,
     } as const;
     this.#drainMs = drain * 1000;
-    this.#pressure = new Pressure({ high: memoryHigh, burdens: () => this.#sessions, log, refusals });
+    this.#pressure = new Pressure({ high: memoryHigh, burdens: () => this.#sessions, log, refusals, now });
+    const look = () => {
+      this.#pressureTimer = setTimeout(look, this.#pressure.look());
+    };
+    look();
     const lines = new TokenBucket(FAILURES.atOnce, now());
     this.ledger = new Ledger({
       maxPairs,
@@ -234,7 +235,6 @@ export class Hub {
     this.#looksPerKeepalive = Math.max(2, Math.floor(ticksPerKeepalive / this.#ticksPerLook));
     this.#tickedAt = this.#sweptAt = this.#passesLookedAt = now();
     this.#timer = setInterval(() => this.#tick(), TICK);
-    this.#pressureTimer = setInterval(() => this.#pressure.look(), PRESSURE_INTERVAL);
   }
 
   /** Whether the hub has begun to dismiss its clients. */
@@ -402,7 +402,7 @@ export class Hub {
   /** Stops looking after sessions, and takes leave of other nodes. */
   async dispose(): Promise<void> {
     clearInterval(this.#timer);
-    clearInterval(this.#pressureTimer);
+    clearTimeout(this.#pressureTimer);
     clearTimeout(this.#sealTimer);
     clearTimeout(this.#closing);
     await this.#context.rooms.close();

@@ -219,10 +219,13 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     return this.account.count("sockets");
   }
 
-  probe(): void {
-    if (!this.#open || this.connecting || this.#pinged || !canWatch) return;
-    this.#pinged = true;
-    ping(this.#client.socket);
+  probe(): boolean {
+    if (!this.#open || this.connecting || !canWatch) return false;
+    if (!this.#pinged) {
+      this.#pinged = true;
+      ping(this.#client.socket);
+    }
+    return true;
   }
 
   /** A client of version 3 may come back to what it held, when there is memory again. */
