@@ -6,6 +6,7 @@ import { parse, UsageError } from "./lib/config/command_line.ts";
 import { help } from "./lib/config/help.ts";
 import { isTokenCommand, tokenCommand } from "./lib/config/token_commands.ts";
 import { type Config, VARIABLES, VERSION } from "./lib/config/options.ts";
+import { Renewal, RENEWAL_INTERVAL } from "./lib/config/renewal.ts";
 import { explain, FileError, readSecrets } from "./lib/config/startup.ts";
 import { askHealth } from "./lib/http/healthcheck.ts";
 import type { Health } from "./lib/http/site.ts";
@@ -13,7 +14,7 @@ import type { RedisStore } from "./lib/rooms/redis.ts";
 import { canWatch } from "./lib/runtime/internals.ts";
 import { Listener } from "./lib/runtime/listener.ts";
 import { configureLog, flushLog, log } from "./lib/runtime/log.ts";
-import { listenOn, readableVariables, terminationSignal } from "./lib/runtime/process.ts";
+import { listenOn, onHangup, readableVariables, terminationSignal } from "./lib/runtime/process.ts";
 import { Service } from "./lib/service.ts";
 
 /** A server that runs. */
@@ -28,6 +29,8 @@ export interface Server {
   health(): Health;
   /** Resolves where it can't go on, with an error that says why. */
   readonly failed: Promise<Error>;
+  /** Reads the files of secrets and keys again. */
+  renew(): void;
   /** Takes no new sockets, closes the open ones behind what is queued, and stops: within `drain` seconds. */
   drain(): Promise<void>;
 }
@@ -108,8 +111,12 @@ export function start(config: Config, shared?: typeof RedisStore): Server {
   announce(first.hostname, port, tls !== undefined);
   service.open(port);
 
+  const renewal = new Renewal(config, { secrets, log, take: (secrets) => service.renew(secrets) });
+  const renewing = renewal.needed ? setInterval(() => renewal.look(), RENEWAL_INTERVAL) : undefined;
+
   let stopped: Promise<void> | undefined;
   async function drain(): Promise<void> {
+    clearInterval(renewing);
     service.leave();
     if (config.drainDelay > 0) {
       log.info("stopping in {seconds} s: /readyz says so", { seconds: config.drainDelay });
@@ -130,6 +137,7 @@ export function start(config: Config, shared?: typeof RedisStore): Server {
     },
     health: () => service.health(),
     failed: failed.promise,
+    renew: () => renewal.look(true),
     drain: () => stopped ??= drain(),
   };
 }
@@ -178,6 +186,7 @@ async function main(): Promise<number> {
     // From the first moment on: whoever reads that the server listens may stop it.
     const stopping = terminationSignal(() => Deno.exit(1), () => performance.now());
     const server = start(config, await loadShared(config));
+    onHangup(() => server.renew());
     const failure = await Promise.race([stopping, server.failed]);
     await server.drain();
     if (failure instanceof Error) throw failure;

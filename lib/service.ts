@@ -321,6 +321,12 @@ export class Service {
     return refusal(500, "The server made a mistake.");
   }
 
+  /** Takes up another TURN secret, and other keys for tokens. Throws a `RangeError` of a secret that can't be used. */
+  renew({ turn, tokenKeys }: Secrets): void {
+    if (turn !== undefined) this.#ice.renew(turn);
+    this.#tokens?.renew(tokenKeys);
+  }
+
   /** Tells balancers that the server is about to stop. All else goes on. */
   leave(): void {
     this.#leaving = true;

@@ -3,6 +3,7 @@
 import { marked } from "marked";
 import client from "../client/README.md" with { type: "text" };
 import options from "../config/README.md" with { type: "text" };
+import metrics from "../metrics/README.md" with { type: "text" };
 import ice from "../ice/README.md" with { type: "text" };
 import protocol from "../protocol/README.md" with { type: "text" };
 import nodes from "../rooms/README.md" with { type: "text" };
@@ -21,6 +22,7 @@ const DOCUMENTS = {
   ice: ["lib/ice/README.md", ice],
   tokens: ["lib/tokens/README.md", tokens],
   nodes: ["lib/rooms/README.md", nodes],
+  metrics: ["lib/metrics/README.md", metrics],
   deployment: [".github/DEPLOYMENT.md", deployment],
   security: [".github/SECURITY.md", security],
 } as const;
@@ -32,6 +34,7 @@ const TITLES: Record<keyof typeof DOCUMENTS, string> = {
   ice: "STUN and TURN",
   tokens: "Tokens: who may join",
   nodes: "Several nodes",
+  metrics: "Metrics",
   deployment: "Running a server",
   security: "Security: what is promised, and what is left",
 };

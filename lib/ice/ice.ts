@@ -63,6 +63,8 @@ export interface IceService {
   readonly endpoint: boolean;
   /** Whether the client may have fresh credentials once more, by `GET /ice` or by the call `ice`. */
   take(source: Source): boolean;
+  /** From now on credentials are made with this secret. Throws a `RangeError` where it is empty. */
+  renew(turnSecret: string): void;
   /**
    * Begins to answer STUN.
    *
@@ -91,14 +93,12 @@ export function iceService(options: IceOptions, { turnSecret, log, now }: IceSer
   let all: StunPort[] = [];
   let turnCredentials = 0;
   const open = () => all.filter(({ hostnames }) => hostnames.length > 0);
-  const turn = turnSecret === undefined
-    ? undefined
-    : turnIssuer({ secret: turnSecret, ttlSeconds: options.turnTtl, now: Date.now });
+  const issuer = (secret: string) => turnIssuer({ secret, ttlSeconds: options.turnTtl, now: Date.now });
+  let turn = turnSecret === undefined ? undefined : issuer(turnSecret);
   const sources = {
     publicHost: options.publicHost,
     stunUrls: options.stunUrl,
     turnUrls: options.turnUrl,
-    turn,
     turnTtlSeconds: options.turnTtl,
   };
   const rates = clientRates(options, options.iceRate, options.iceBurst);
@@ -126,7 +126,7 @@ export function iceService(options: IceOptions, { turnSecret, log, now }: IceSer
     servers(host, ident) {
       if (turn !== undefined && ident !== undefined) turnCredentials++;
       const ports = open();
-      const told = { ...sources, stunPorts: ports.map(({ port }) => port) };
+      const told = { ...sources, turn, stunPorts: ports.map(({ port }) => port) };
       if (options.publicHost === undefined && ports.length > 0) {
         if (host === undefined) warnOnce(NAMELESS);
         else if (
@@ -141,6 +141,7 @@ export function iceService(options: IceOptions, { turnSecret, log, now }: IceSer
     },
     endpoint: options.iceEndpoint === "on" || (options.iceEndpoint === "auto" && turn !== undefined),
     take: (source) => rates.take(source, now()),
+    renew: (secret) => turn = issuer(secret),
     open(port) {
       const wanted = [options.stunPort ?? port, options.stunSecondPort].filter((port) => port !== "off");
       all = wanted.map((port) => new StunPort({ hosts, port, budget, log, now }));

@@ -40,6 +40,14 @@ export function terminationSignal(again: () => void, now: () => number): Promise
   return promise;
 }
 
+/**
+ * Calls it at each SIGHUP, by which daemons are told to read their files again. Of a program on a terminal it says that
+ * the terminal is gone, and there it ends the process, as everywhere.
+ */
+export function onHangup(renew: () => void): void {
+  if (Deno.build.os !== "windows" && !Deno.stdout.isTerminal()) Deno.addSignalListener("SIGHUP", renew);
+}
+
 /** The addresses of this machine; `undefined` where they may not be read. */
 export function localAddresses(): string[] | undefined {
   if (Deno.permissions.querySync({ name: "sys", kind: "networkInterfaces" }).state !== "granted") {

@@ -37,7 +37,7 @@ const MAX_TRIES = 4;
 
 export class Tokens {
   readonly #openRooms: readonly string[];
-  readonly #check: TokenCheck;
+  #check: TokenCheck;
   readonly #now: () => number;
   /** Failures. A check takes a tenth of a millisecond. */
   readonly #failures: SourceRates;
@@ -47,6 +47,11 @@ export class Tokens {
     this.#check = { keys, published, audience: options.tokenAudience };
     this.#now = now;
     this.#failures = clientRates(options, options.tokenRate, options.tokenBurst);
+  }
+
+  /** From now on tokens are checked with these keys; what was let in with others stays until its own end. */
+  renew(keys: readonly TokenKey[]): void {
+    this.#check = { ...this.#check, keys };
   }
 
   /** Whether the room asks for no token. */
