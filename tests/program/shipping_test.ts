@@ -81,11 +81,15 @@ testWith(
       const packages = [...modules!.matchAll(/─ (\S+?)(?:\/\d[^/]*)?\/\* /g)].map(([, name]) => name);
       assertEquals(packages.toSorted(), [
         "@logtape/logtape",
+        "@opentelemetry/api",
+        "@prometheus-io/client",
         "@redis/client",
+        "bintrees",
         "deno-std",
         "ipaddr.js",
         "jose",
         "marked",
+        "tdigest",
       ]);
       for (const part of ["main.ts", "deno.json", "service.ts", "json_array.wasm"]) {
         assertStringIncludes(embedded, part);
@@ -125,7 +129,7 @@ Deno.test("There are executables for five platforms, with the flags of 'deno tas
   const names = ["signal-linux-x64", "signal-linux-arm64", "signal-macos-x64", "signal-macos-arm64"];
   assertEquals(Object.keys(TARGETS).map(executable), [...names, "signal-windows-x64.exe"]);
   for (const [platform, target] of Object.entries(TARGETS)) {
-    const args = compileArguments(platform, "out");
+    const args = compileArguments(platform, "out", "cache");
     assertEquals(args.filter((arg) => flags.includes(arg)), flags);
     assertStringIncludes(args.join(" "), `--target=${target}`);
   }
