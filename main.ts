@@ -4,7 +4,7 @@
 
 import { parse, UsageError } from "./lib/config/command_line.ts";
 import { help } from "./lib/config/help.ts";
-import { isTokenCommand, tokenCommand } from "./lib/config/token_commands.ts";
+import { isSubcommand, type Subcommand } from "./lib/config/subcommands.ts";
 import { type Config, VARIABLES, VERSION } from "./lib/config/options.ts";
 import { Renewal, RENEWAL_INTERVAL } from "./lib/config/renewal.ts";
 import { explain, FileError, readSecrets } from "./lib/config/startup.ts";
@@ -167,12 +167,38 @@ async function healthcheck(config: Config): Promise<number> {
   return 1;
 }
 
+type Run = (
+  words: readonly string[],
+  variables: Record<string, string | undefined>,
+) => Promise<number> | number;
+
+/** What else the program can do; each is loaded when it is asked for. */
+const COMMANDS: Readonly<Record<Subcommand, Run>> = {
+  doctor: async (words) => (await import("./lib/commands/doctor.ts")).doctor(words, console.log),
+  conform: async (words) => (await import("./lib/commands/conform.ts")).conform(words, console.log),
+  bench: async (words) => (await import("./lib/commands/bench.ts")).bench(words, console.log),
+  token: (words, variables) => tokens(["token", ...words], variables),
+  keygen: (words, variables) => tokens(["keygen", ...words], variables),
+  completions: async (words) =>
+    (await import("./lib/commands/completions.ts")).completions(words, console.log),
+  man: async (words) => (await import("./lib/commands/completions.ts")).man(words, console.log),
+  help: () => (console.log(help()), 0),
+};
+
+async function tokens(
+  words: readonly string[],
+  variables: Record<string, string | undefined>,
+): Promise<number> {
+  return await (await import("./lib/config/token_commands.ts")).tokenCommand(words, variables, console.log);
+}
+
 /** Resolves with the exit status: 0, 1 where something failed, 2 where the options are wrong. */
 async function main(): Promise<number> {
   let config: Config | undefined;
   try {
     const variables = readableVariables(VARIABLES);
-    if (isTokenCommand(Deno.args)) return await tokenCommand(Deno.args, variables, console.log);
+    const [word, ...words] = Deno.args;
+    if (isSubcommand(word)) return await COMMANDS[word](words, variables);
     const command = parse(Deno.args, variables);
     config = command.config;
     if (command.name === "help") return console.log(help()), 0;

@@ -1,7 +1,8 @@
 /** From a command line and an environment to a configuration. */
 
-import { misuse, parseFlags } from "./flags.ts";
+import { hint, misuse, parseFlags } from "./flags.ts";
 import { type Config, type Flag, type Option, OPTIONS, SWITCHES } from "./options.ts";
+import { SUBCOMMANDS } from "./subcommands.ts";
 import { Fault } from "./values.ts";
 
 /** A command line or environment that can't be used. The message is meant for the person who wrote it. */
@@ -39,7 +40,11 @@ export function parse(
   const switchNames = Object.keys(SWITCHES) as (keyof typeof SWITCHES)[];
   const flags = parseFlags(args, flagNames, switchNames);
 
-  const fault = misuse(flags, [...flagNames, ...switchNames], "--port 8080");
+  const [word] = flags.words;
+  const meant = word === undefined ? "" : hint(word, Object.keys(SUBCOMMANDS));
+  const fault = flags.unknown.length === 0 && meant !== ""
+    ? `"${word}" is no command${meant}`
+    : misuse(flags, [...flagNames, ...switchNames], "--port 8080");
   if (fault) throw new UsageError(flags.unknown.length > 0 ? `${fault} --help lists all options.` : fault);
 
   const config: Record<string, unknown> = {};

@@ -1,5 +1,6 @@
 /** The text of `--help`. */
 
+import { SUBCOMMANDS } from "./subcommands.ts";
 import { type Option, OPTIONS, SWITCHES, VERSION } from "./options.ts";
 
 const HELP_WIDTH = 100;
@@ -20,7 +21,9 @@ export function help(): string {
       about,
     });
   }
-  rows.push({ form: "token, keygen", about: "make and check tokens and their keys: signal token --help" });
+  for (const [name, about] of Object.entries(SUBCOMMANDS)) {
+    rows.push({ heading: name === "doctor" ? "Commands" : undefined, form: name, about });
+  }
   const left = Math.max(...rows.map(({ form }) => form.length)) + 4;
   const lines = rows.flatMap(({ heading, form, about }) => [
     ...heading ? ["", `${heading}:`] : [],
@@ -29,6 +32,7 @@ export function help(): string {
   return `signal ${VERSION}: a rendezvous server for WebRTC peers
 
 Usage: signal [OPTION ...]
+       signal COMMAND ...
 
 Without options it listens on port ${OPTIONS.port.default} and is ready for use. In brackets: the environment
 variable that does the same as the flag, and the default. A flag wins over a variable.

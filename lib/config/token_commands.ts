@@ -43,11 +43,6 @@ const TOKEN_FLAGS = ["token-secret-file", "token-key-file", "token-jwks", "token
 type Env = Readonly<Record<string, string | undefined>>;
 type Values = Readonly<Record<string, string | undefined>>;
 
-/** Whether the command line is one of these and not a server's. */
-export function isTokenCommand(args: readonly string[]): boolean {
-  return args[0] === "token" || args[0] === "keygen";
-}
-
 /**
  * Carries one out and returns the exit status.
  *

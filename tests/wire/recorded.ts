@@ -5,7 +5,7 @@
 
 import { assert, assertEquals } from "../kit/assert.ts";
 import { TestClient } from "../kit/client.ts";
-import conversations from "./conversations.json" with { type: "json" };
+import conversations from "../../lib/commands/conversations.json" with { type: "json" };
 import type { TestServer } from "../kit/server.ts";
 
 interface Step {
