@@ -170,7 +170,7 @@ const MISSES_PER_COPY = 8;
  * signal of 1 KiB. Heads longer than any pair of addresses are not remembered.
  */
 export class SignalMemory {
-  #head?: SignalHead;
+  #head?: SignalHead | undefined;
   /** The text up to and with the quote behind `to`. */
   #text = "";
   #misses = 0;
@@ -179,6 +179,11 @@ export class SignalMemory {
   recall(text: string): SignalHead | undefined {
     // Half as dear as text.startsWith: a part of a string is no copy.
     return text.slice(0, this.#text.length) === this.#text ? this.#head : undefined;
+  }
+
+  /** The text of the remembered head, where these are its addresses. */
+  textOf(from: string, to: string): string | undefined {
+    return this.#head?.from === from && this.#head.to === to ? this.#text : undefined;
   }
 
   /** Now and then, takes the place of what was remembered. */

@@ -2,8 +2,17 @@ import type { GoneReason } from "../protocol/codes.ts";
 import type { Account } from "../limits/accounts.ts";
 import type { RoomLimits } from "../limits/limits.ts";
 import { addressText, makeAddress } from "../protocol/address.ts";
-import { introduce, introduceAnew, mayReplace, type Member, peersOf, Roster, tellGone } from "./roster.ts";
-import type { JoinClaim, RoomEvents, RoomStore, Standing } from "./store.ts";
+import {
+  introduce,
+  introduceAnew,
+  mayReplace,
+  type Member,
+  peersOf,
+  Roster,
+  route,
+  tellGone,
+} from "./roster.ts";
+import type { JoinClaim, RoomEvents, RoomStore, Route, Standing } from "./store.ts";
 
 /** The rooms of one process. Every command is carried out, and its events sent, before it returns. */
 export class MemoryStore<P> implements RoomStore<P> {
@@ -123,6 +132,10 @@ export class MemoryStore<P> implements RoomStore<P> {
 
   counts(): { rooms: number; addresses: number } {
     return this.#roster.counts();
+  }
+
+  route(peer: P, from: string, to: string): Route<P> | undefined {
+    return route(this.#roster, peer, from, to);
   }
 
   introduceAnew(earlier: string, later: string): boolean {

@@ -37,6 +37,7 @@ import {
   peersOf,
   type Room,
   Roster,
+  route,
   tellGone,
 } from "./roster.ts";
 import {
@@ -45,6 +46,7 @@ import {
   type ListedMember,
   type RoomEvents,
   type RoomStore,
+  type Route,
   type Standing,
   Unreachable,
 } from "./store.ts";
@@ -187,6 +189,10 @@ export class RedisStore<P> implements RoomStore<P> {
 
   counts(): { rooms: number; addresses: number } {
     return this.#roster.counts();
+  }
+
+  route(peer: P, from: string, to: string): Route<P> | undefined {
+    return route(this.#roster, peer, from, to);
   }
 
   introduceAnew(earlier: string, later: string): boolean {

@@ -4,7 +4,7 @@ import { timingSafeEqual } from "node:crypto";
 import type { Account } from "../limits/accounts.ts";
 import type { RoomLimits } from "../limits/limits.ts";
 import type { GoneReason } from "../protocol/codes.ts";
-import type { JoinClaim, RoomEvents, Standing } from "./store.ts";
+import type { JoinClaim, RoomEvents, Route, Standing } from "./store.ts";
 
 /** One that holds an address. */
 export interface Member<P, S = undefined> extends Standing {
@@ -186,6 +186,20 @@ export class Roster<P, S = undefined> {
 /** Introduces a newcomer and all members of its room to each other. It is not among them yet. */
 export function introduce<P, S>(newcomer: Member<P, S>, events: RoomEvents<P>): void {
   for (const member of newcomer.room.members) introducePair(member, newcomer, events);
+}
+
+/** See `RoomStore.route`. */
+export function route<P, S>(
+  { members }: Roster<P, S>,
+  peer: P,
+  from: string,
+  to: string,
+): Route<P> | undefined {
+  const [sender, receiver] = [members.get(from), members.get(to)];
+  if (sender?.peer !== peer || receiver?.peer === undefined || receiver.room !== sender.room) {
+    return undefined;
+  }
+  return { sender, receiver };
 }
 
 /** See `RoomStore.introduceAnew`. */

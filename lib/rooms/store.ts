@@ -67,6 +67,12 @@ export interface RoomStore<P> {
   signal(peer: P, from: string, to: string, tail: string): void;
 
   /**
+   * The way that a signal takes at the moment, for whoever sends many: from a member whose holder is `peer` to one of the
+   * same room and this process. `undefined` where `signal` would refuse it, or other nodes have to be asked.
+   */
+  route(peer: P, from: string, to: string): Route<P> | undefined;
+
+  /**
    * Introduces two members to each other once more: `later` is the initiator. Events: `introduced` to both. False
    * where not both are of this process, and members of one room.
    */
@@ -108,6 +114,12 @@ export interface RoomStore<P> {
 
   /** Tells the others that nobody is here any more. To be called when all peers are removed; takes a few seconds at most. */
   close(): Promise<void>;
+}
+
+/** It is good for as long as `sender.peer` is the same, and `receiver.peer` anybody. */
+export interface Route<P> {
+  readonly sender: Address & { readonly peer: P | undefined };
+  readonly receiver: Address & { readonly peer: P | undefined };
 }
 
 /** Of a command whose outcome comes later: resolves behind it. */

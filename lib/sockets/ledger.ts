@@ -17,7 +17,7 @@ import { Tally } from "../runtime/tally.ts";
 export type Outcome = "connected" | "failed" | "unanswered" | "silent" | "unreported" | "forgotten";
 
 /** One of the two. */
-class Side {
+export class Side {
   readonly address: Address;
   /** Signals to the other one, since they were introduced. */
   signals = 0;
@@ -151,17 +151,11 @@ export class Ledger {
     else pair.hasEarlier = true;
   }
 
-  /**
-   * A signal has gone to `own`.
-   *
-   * @param last the pair that this returned for `own`'s client before: mostly it is the same
-   */
-  signalled(own: Address, other: Address, last: Pair | undefined): Pair | undefined {
-    const pair = last !== undefined && last.joins(own, other) ? last : this.#find(own.text, other.text);
-    if (pair === undefined) return undefined;
-    if (pair.earlier.address === other) pair.earlier.signals++;
-    else pair.later.signals++;
-    return pair;
+  /** Where the signals are counted that one member sends to the other; `undefined` where no count is kept of the two. */
+  sideOf(sender: Address, receiver: Address): Side | undefined {
+    const pair = this.#find(sender.text, receiver.text);
+    if (pair === undefined || !pair.joins(sender, receiver)) return undefined;
+    return pair.earlier.address === sender ? pair.earlier : pair.later;
   }
 
   /** The client that holds the address reports on its links. */

@@ -8,7 +8,7 @@ import type { Account, Sleeper } from "../limits/accounts.ts";
 import type { SharedBudgets, SocketLimits } from "../limits/limits.ts";
 import { TokenBucket } from "../limits/token_bucket.ts";
 import type { Log } from "../runtime/log.ts";
-import type { Ledger, Pair } from "./ledger.ts";
+import type { Ledger, Side } from "./ledger.ts";
 import { Outbox, type OutboxOwner } from "./outbox.ts";
 import type { Burden } from "./pressure.ts";
 import { Passes } from "./passes.ts";
@@ -43,7 +43,8 @@ import { addressText, splitAddress } from "../protocol/address.ts";
 import { freshIdent } from "../protocol/ident.ts";
 import { sha256 } from "../runtime/digest.ts";
 import { calm, canWatch, cut, ping, watch, type Watcher } from "../runtime/internals.ts";
-import type { JoinClaim, Later, RoomEvents, RoomStore } from "../rooms/store.ts";
+import { countElements } from "../protocol/json_array.ts";
+import type { JoinClaim, Later, RoomEvents, RoomStore, Route } from "../rooms/store.ts";
 import type { Tally } from "../runtime/tally.ts";
 import type { Traffic } from "./traffic.ts";
 import { admit, type Pass, type Ticket, TokenFault } from "../tokens/claims.ts";
@@ -109,6 +110,16 @@ interface Waiting {
   readonly calls: (string | ArrayBuffer)[];
 }
 
+/** See `Session.#relay`. */
+interface BeatenTrack {
+  /** How the client's text begins, up to the quote behind the receiver's address. */
+  readonly head: string;
+  readonly route: Route<Session>;
+  readonly side: Side | undefined;
+  /** How the receiver's begins. */
+  readonly opening: string;
+}
+
 /** A cold resume: see `Session.#resumeCold`. */
 interface ColdResume {
   /** Joins whose outcome is not known yet. */
@@ -161,8 +172,8 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
   #checked?: { readonly token: string; readonly ticket: Ticket } | undefined;
   /** Calls that wait for one whose answer takes its time. */
   #waiting?: Waiting | undefined;
-  /** The pair whose signal went to this client last. */
-  #pair?: Pair | undefined;
+  /** The way of a signal that is sent again and again. */
+  #beaten?: BeatenTrack | undefined;
   /** Whether the client has ever reported on a link. */
   #reports = false;
   /** Whether calls are taken: until the socket closes or is told to. */
@@ -414,7 +425,8 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     signalled(session, own, other, tail) {
       const { ledger, traffic } = session.#context;
       traffic.relayed++;
-      session.#pair = ledger.signalled(own, other, session.#pair);
+      const side = ledger.sideOf(other, own);
+      if (side !== undefined) side.signals++;
       session.#send(encodeSignal(own.opening, other.quoted, tail));
     },
     left(session, own) {
@@ -488,6 +500,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     const text = typeof data === "string" ? data : decodeUtf8(data);
     if (text === undefined) return this.#refuse({ code: "bad-json", about: [] });
 
+    if (over === undefined && this.#beaten !== undefined && this.#relay(this.#beaten, text)) return;
     const call = decode(text, this.#client.version, this.#memory);
     if (call.call === "signal") traffic.signals++;
     else traffic.calls.count(call.call);
@@ -495,6 +508,41 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     if (limit !== undefined) this.#refuseOver(limit, describe(call));
     else if (call.call === "resume") this.#resume(call.id, call.count, isFirst);
     else this.#carryOut(call);
+  }
+
+  /** Remembers the way of a signal whose head is remembered, for those that come behind it. */
+  #beat(from: string, to: string): void {
+    const head = this.#memory?.textOf(from, to);
+    if (head === undefined || this.#passes !== undefined) return;
+    const { rooms, ledger } = this.#context;
+    const route = rooms.route(this, from, to);
+    if (route === undefined) return;
+    const { sender, receiver } = route;
+    this.#beaten = {
+      head,
+      route,
+      side: ledger.sideOf(sender, receiver),
+      opening: receiver.opening + sender.quoted,
+    };
+  }
+
+  /**
+   * Sends a signal on its way where that is the one that was taken before: without anything to look up, and little to
+   * look at, which is what a relay's time goes into. False where it is not.
+   */
+  #relay({ head, route, side, opening }: BeatenTrack, text: string): boolean {
+    const receiver = route.receiver.peer;
+    if (route.sender.peer !== this || receiver === undefined || this.#passes !== undefined) {
+      this.#beaten = undefined;
+      return false;
+    }
+    if (text.slice(0, head.length) !== head || countElements(text) !== 4) return false;
+    const { traffic } = this.#context;
+    traffic.signals++;
+    traffic.relayed++;
+    if (side !== undefined) side.signals++;
+    receiver.#send(opening + text.slice(head.length));
+    return true;
   }
 
   /** Keeps a call for later. */
@@ -540,6 +588,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
           const text = "The token of this member lets it watch, not signal.";
           return this.#refuse({ code: "unauthorised", text, call: "signal", about: [call.from, call.to] });
         }
+        this.#beat(call.from, call.to);
         return rooms.signal(this, call.from, call.to, call.tail);
       case "ident":
         return this.#send(encodeIdent(freshIdent()));
@@ -642,6 +691,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
       this.#joins =
       this.#strikes =
       this.#memory =
+      this.#beaten =
       this.#waiting =
       this.#checked =
         undefined;

@@ -28,8 +28,14 @@ function bench(maxPairs = 10) {
     ledger.introduced(earlier, later, false);
     ledger.introduced(later, earlier, true);
   }
+  /** One signals to the other. */
+  function send(sender: typeof ALICE, receiver: typeof ALICE) {
+    const side = ledger.sideOf(sender, receiver);
+    if (side !== undefined) side.signals++;
+    return side;
+  }
   const outcomes = () => Object.fromEntries(ledger.outcomes.totals);
-  return { clock, ledger, failed, anew, seconds, meet, outcomes };
+  return { clock, ledger, failed, anew, seconds, meet, send, outcomes };
 }
 
 Deno.test("a pair that connects is counted once, with its path and the time that it took", () => {
@@ -49,19 +55,19 @@ Deno.test("a pair that connects is counted once, with its path and the time that
 });
 
 Deno.test("a pair that never connects ends as what was seen of it", () => {
-  const { ledger, meet, outcomes } = bench();
+  const { ledger, meet, send, outcomes } = bench();
   meet();
   ledger.departed("r:alice");
   assertEquals(outcomes(), { silent: 1 });
 
   meet();
-  ledger.signalled(ALICE, BOB, undefined);
+  send(BOB, ALICE);
   ledger.departed("r:alice");
   assertEquals(outcomes(), { silent: 1, unanswered: 1 });
 
   meet();
-  const pair = ledger.signalled(ALICE, BOB, undefined);
-  assertEquals(ledger.signalled(BOB, ALICE, pair), pair);
+  send(BOB, ALICE);
+  send(ALICE, BOB);
   ledger.parted("r:alice", "r:bob");
   assertEquals(outcomes(), { silent: 1, unanswered: 1, unreported: 1 });
 
@@ -73,10 +79,10 @@ Deno.test("a pair that never connects ends as what was seen of it", () => {
 });
 
 Deno.test("a pair that stalls is introduced anew once, where both report; then its failure is told", () => {
-  const { clock, ledger, failed, anew, meet, outcomes } = bench();
+  const { clock, ledger, failed, anew, meet, send, outcomes } = bench();
   meet();
   for (const own of ["r:alice", "r:bob"]) ledger.reports(own);
-  ledger.signalled(ALICE, BOB, undefined);
+  send(BOB, ALICE);
   ledger.report("r:bob", "r:alice", { state: "failed", why: "no-answer" });
   assertEquals(anew, ["r:alice r:bob"]);
   assertEquals(failed, []);
@@ -136,7 +142,7 @@ Deno.test("the oldest pair is forgotten where there are too many, and none is ke
   meet();
   meet(ALICE, CAROL);
   assertEquals(ledger.size, 1);
-  assertEquals(ledger.signalled(ALICE, BOB, undefined), undefined);
+  assertEquals(ledger.sideOf(ALICE, BOB), undefined);
   assertEquals(outcomes(), { forgotten: 1 });
 
   const none = bench(0);
@@ -147,12 +153,13 @@ Deno.test("the oldest pair is forgotten where there are too many, and none is ke
 });
 
 Deno.test("whoever comes back under a name is another one", () => {
-  const { ledger, meet, outcomes } = bench();
+  const { ledger, meet, send, outcomes } = bench();
   meet();
-  const pair = ledger.signalled(ALICE, BOB, undefined);
+  send(BOB, ALICE);
   const other = makeAddress("r:bob");
   ledger.introduced(ALICE, other, false);
-  assertEquals(ledger.signalled(ALICE, other, pair) === pair, false);
+  assertEquals(ledger.sideOf(BOB, ALICE), undefined);
+  assertEquals(send(other, ALICE)?.signals, 1);
   assertEquals(outcomes(), { unanswered: 1 });
   assertEquals(ledger.size, 1);
 });
