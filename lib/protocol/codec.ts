@@ -173,17 +173,21 @@ export class SignalMemory {
   #head?: SignalHead | undefined;
   /** The text up to and with the quote behind `to`. */
   #text = "";
+  /** Whether it was of use. */
+  #hit = false;
   #misses = 0;
 
   /** The head of a signal that begins as the remembered one did. */
   recall(text: string): SignalHead | undefined {
     // Half as dear as text.startsWith: a part of a string is no copy.
-    return text.slice(0, this.#text.length) === this.#text ? this.#head : undefined;
+    if (text.slice(0, this.#text.length) !== this.#text) return undefined;
+    this.#hit = true;
+    return this.#head;
   }
 
-  /** The text of the remembered head, where these are its addresses. */
+  /** The text of the remembered head, where these are its addresses and it has come more than once. */
   textOf(from: string, to: string): string | undefined {
-    return this.#head?.from === from && this.#head.to === to ? this.#text : undefined;
+    return this.#hit && this.#head?.from === from && this.#head.to === to ? this.#text : undefined;
   }
 
   /** Now and then, takes the place of what was remembered. */
@@ -192,6 +196,7 @@ export class SignalMemory {
     // A part of a string keeps the whole of it in memory, here for as long as it is remembered. This copies.
     const copy = (" " + text.slice(0, toEnd + 1)).slice(1);
     this.#text = copy;
+    this.#hit = false;
     this.#head = { from: copy.slice(SIGNAL_OPENING.length, fromEnd), to: copy.slice(fromEnd + 3, toEnd) };
     return this.#head;
   }

@@ -532,11 +532,14 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
    */
   #relay({ head, route, side, opening }: BeatenTrack, text: string): boolean {
     const receiver = route.receiver.peer;
-    if (route.sender.peer !== this || receiver === undefined || this.#passes !== undefined) {
+    if (
+      route.sender.peer !== this || receiver === undefined || this.#passes !== undefined ||
+      text.slice(0, head.length) !== head || countElements(text) !== 4
+    ) {
+      // Whoever goes from one to the next is better off without: the second in a row makes another.
       this.#beaten = undefined;
       return false;
     }
-    if (text.slice(0, head.length) !== head || countElements(text) !== 4) return false;
     const { traffic } = this.#context;
     traffic.signals++;
     traffic.relayed++;

@@ -42,9 +42,9 @@ Deno.test("whoever has lost an address signals from it no more, were it by a tak
   await alice.call(["join", "a", "r", { key: KEY }], ["join", "r:a"], ["stun", "r:a", "r:b", true]);
   // It holds another, and so stays open.
   await alice.call(["join", "a", "s"], ["join", "s:a"]);
-  for (const n of [1, 2]) alice.send(["signal", "r:a", "r:b", n]);
+  for (const n of [1, 2, 3]) alice.send(["signal", "r:a", "r:b", n]);
   await alice.settle();
-  assertEquals((await bob.settle()).length, 3);
+  assertEquals((await bob.settle()).length, 4);
 
   thief.send(["join", "a", "r", { key: KEY }]);
   await thief.settle();
@@ -65,9 +65,9 @@ Deno.test("what is broken is refused on the beaten track as well, and what is el
   await alice.call(["join", "a", "r"], ["join", "r:a"]);
   await bob.call(["join", "b", "r"], ["join", "r:b"], ["stun", "r:b", "r:a", true]);
   await alice.settle();
-  for (const n of [1, 2]) alice.send(["signal", "r:a", "r:b", n]);
+  for (const n of [1, 2, 3]) alice.send(["signal", "r:a", "r:b", n]);
   await alice.settle();
-  assertEquals((await bob.settle()).length, 2);
+  assertEquals((await bob.settle()).length, 3);
   const codes = async (text: string) => {
     alice.send(text);
     return (await alice.settle()).map((answer) => JSON.parse(answer)[1]);
