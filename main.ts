@@ -13,7 +13,7 @@ import type { Health } from "./lib/http/site.ts";
 import type { RedisStore } from "./lib/rooms/redis.ts";
 import { canWatch } from "./lib/runtime/internals.ts";
 import { Listener } from "./lib/runtime/listener.ts";
-import { configureLog, flushLog, log } from "./lib/runtime/log.ts";
+import { configureLog, flushLog, log as programLog, withoutAddresses } from "./lib/runtime/log.ts";
 import { listenOn, onHangup, readableVariables, terminationSignal } from "./lib/runtime/process.ts";
 import { Service } from "./lib/service.ts";
 
@@ -47,6 +47,7 @@ async function loadShared({ engine }: Config): Promise<typeof RedisStore | undef
  */
 export function start(config: Config, shared?: typeof RedisStore): Server {
   const secrets = readSecrets(config);
+  const log = config.logAddresses === "off" ? withoutAddresses(programLog) : programLog;
   const { tls } = secrets;
   const now = () => performance.now();
   const failed = Promise.withResolvers<Error>();
@@ -149,7 +150,12 @@ function announce(address: string, port: number, tls: boolean): void {
   const url = `${tls ? "wss" : "ws"}://${host}:${port}`;
   const page = url.replace("ws", "http");
   const version = VERSION;
-  log.info(`signal ${version} listens on ${url} and ${page}${every ?? ""}`, { version, address, url, page });
+  programLog.info(`signal ${version} listens on ${url} and ${page}${every ?? ""}`, {
+    version,
+    address,
+    url,
+    page,
+  });
 }
 
 /** Prints how the server is that runs with this configuration; the exit status says whether it is well. */
@@ -207,7 +213,9 @@ async function main(): Promise<number> {
     configureLog(config.logLevel, config.logFormat);
     for (const { name, value } of command.injected) {
       const variable = `${name}=${value}`;
-      log.warn("{variable} is passed over: an orchestrator puts such into the environment", { variable });
+      programLog.warn("{variable} is passed over: an orchestrator puts such into the environment", {
+        variable,
+      });
     }
     // From the first moment on: whoever reads that the server listens may stop it.
     const stopping = terminationSignal(() => Deno.exit(1), () => performance.now());

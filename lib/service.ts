@@ -64,6 +64,11 @@ export interface ServiceOptions {
 
 const TALLY_INTERVAL_SECONDS = 10;
 
+/** Proxies and tracers write such ids; what is longer or stranger is nobody's. */
+function requestId(headers: Headers): string | undefined {
+  return /^[\w.:=+/-]{1,128}$/.exec(headers.get("x-request-id") ?? "")?.[0];
+}
+
 const TOKEN_STATUS = { "unauthorised": 401, "rate-limited": 429, "unavailable": 503 } as const;
 
 function tokensOf(
@@ -183,6 +188,7 @@ export class Service {
     this.#site = new Site(
       [...this.#rows(), ...status, ...isPublic ? [["/metrics", figures(false)] as [string, Row]] : []],
       this.#imprint,
+      config.basePath,
     );
     this.#back = new Site([...status, ["/metrics", figures(true)]], undefined);
     this.#logTallies = setInterval(() => {
@@ -264,8 +270,8 @@ export class Service {
 
   #answerPlain(visit: Visit): Response | Promise<Response> {
     if (this.#plainRates.take(visit.client, this.#now())) {
-      return this.#admin !== undefined && visit.url.pathname.startsWith(ADMIN_PATH)
-        ? this.#admin.answer(visit)
+      return this.#admin !== undefined && this.#isAdmins(visit.url.pathname)
+        ? this.#admin.answer(visit, this.#config.basePath)
         : this.#site.answer(visit);
     }
     this.#refusals.count("http-rate");
@@ -273,10 +279,14 @@ export class Service {
     return refusal(429, "Your address asks too often.", { "retry-after": "1", connection: "close" });
   }
 
+  #isAdmins(pathname: string): boolean {
+    return pathname.startsWith(this.#config.basePath + ADMIN_PATH.slice(1));
+  }
+
   /** Everything that is not a WebSocket, by its path. */
   *#rows(): Iterable<readonly [string, Row]> {
     if (this.#imprint) {
-      yield ["/", pageRow(this.#imprint)];
+      yield ["/", pageRow(this.#imprint, this.#config.basePath)];
       yield* pageFileRows();
       yield* documentRows(this.#imprint);
     }
@@ -358,15 +368,17 @@ export class Service {
     if (typeof account === "string") return this.#refuse(admissionFault(account), visit);
     const { version, protocol } = chooseSubprotocol(request.headers.get("sec-websocket-protocol"));
     const token = this.#tokens && bearerToken(visit);
+    const id = requestId(request.headers);
     return {
       protocol,
-      accept: (socket) => this.#hub.accept({ socket, version, account, host, token }),
+      accept: (socket) => this.#hub.accept({ socket, version, account, host, token, request: id }),
     };
   }
 
   #refuse({ code, status, sentence, headers }: HandshakeFault, { request, client }: Visit): Response {
     this.#refusals.count(code);
-    this.#refusalLog.handshake(code, sentence, client, request.headers.get("origin"));
+    const { headers: asked } = request;
+    this.#refusalLog.handshake(code, sentence, client, asked.get("origin"), requestId(asked));
     return refusal(status, sentence, headers);
   }
 }

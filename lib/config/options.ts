@@ -1,13 +1,14 @@
 /** The options of the program: one table, from which flags, variables, `--help` and `Config` are made. */
 
 import manifest from "../../deno.json" with { type: "json" };
-import { parseRange, type TrustedProxies } from "../http/client_address.ts";
+import { parseRanges, RANGE_NAMES, type TrustedProxies } from "../http/client_address.ts";
 import { originFault } from "../http/origin.ts";
 import { STUN_LIMITS } from "../ice/stun_server.ts";
 import { iceUrlFault } from "../ice/turn.ts";
 import { type EngineAddress, parseEngine } from "../rooms/redis/address.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../runtime/log.ts";
 import {
+  basePath,
   Fault,
   headerName,
   httpUrl,
@@ -193,6 +194,14 @@ export const OPTIONS = {
     default: undefined,
     read: word(/^[\w.-]{1,64}$/, "1 to 64 letters, digits, dots, dashes and underscores"),
   }),
+  "base-path": option({
+    env: "SIGNAL_BASE_PATH",
+    value: "PATH",
+    help:
+      "the path below which all that has one is served, such as /signal; WebSockets are welcome on any path",
+    default: "/",
+    read: basePath,
+  }),
   "page": option<"on" | "off">({
     heading: "The page for people",
     env: "SIGNAL_PAGE",
@@ -245,6 +254,13 @@ export const OPTIONS = {
     default: "auto" as typeof LOG_FORMATS[number],
     read: oneOf(LOG_FORMATS),
   }),
+  "log-addresses": option<"on" | "off">({
+    env: "SIGNAL_LOG_ADDRESSES",
+    value: "WHETHER",
+    help: "whether the log names the addresses of clients: on or off",
+    default: "on",
+    read: oneOf(["on", "off"]),
+  }),
   "allow-origin": option<readonly string[]>({
     heading: "Who may connect",
     env: "SIGNAL_ALLOW_ORIGIN",
@@ -262,13 +278,16 @@ export const OPTIONS = {
   "trust-proxy": option<TrustedProxies>({
     env: "SIGNAL_TRUST_PROXY",
     value: "RANGE",
-    help: "addresses (10.0.0.0/8, ::1) of proxies whose word about the client's address is taken",
+    help:
+      "proxies whose word about the client's address is taken: 10.0.0.0/8, ::1, loopback, private, cloudflare (2026-02)",
     default: [],
     list: true,
     read: (text) => {
-      const range = parseRange(text);
-      if (range === undefined) throw new Fault("is neither an IP address nor a range like 10.0.0.0/8");
-      return [range];
+      const ranges = parseRanges(text);
+      if (ranges !== undefined) return ranges;
+      throw new Fault(
+        `is neither an IP address nor a range like 10.0.0.0/8, nor one of ${RANGE_NAMES.join(", ")}`,
+      );
     },
   }),
   "proxy-header": option({

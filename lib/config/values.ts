@@ -44,6 +44,14 @@ export function portOrOff(text: string): number | "off" {
   return Number(text);
 }
 
+/** With a slash at both ends. */
+export function basePath(text: string): string {
+  if (!/^\/?(?:[\w.~-]+\/)*[\w.~-]*$/.test(text)) {
+    throw new Fault("is not a path such as /signal, of letters, digits, dots and dashes");
+  }
+  return `/${text}/`.replaceAll(/\/{2,}/g, "/");
+}
+
 /** In lower case. */
 export function headerName(text: string): string {
   if (!/^[\w!#$%&'*+.^`|~-]+$/.test(text)) throw new Fault("is not the name of a header");

@@ -73,7 +73,8 @@ export class Admin {
     this.#proof = sha256(options.token);
   }
 
-  async answer(visit: Visit): Promise<Response> {
+  /** @param base in front of the path; with a slash at both ends */
+  async answer(visit: Visit, base = "/"): Promise<Response> {
     const { mayTry, onWrong } = this.#options;
     const { request: { method, headers }, url, client } = visit;
     // Not by the address: that stands in logs and histories.
@@ -88,16 +89,16 @@ export class Admin {
       });
     }
     try {
-      return await this.#carryOut(method, url);
+      return await this.#carryOut(method, url, url.pathname.slice(base.length - 1));
     } catch (error) {
       if (!(error instanceof Unreachable)) throw error;
       return refusal(503, "The other nodes can't be reached at the moment.", { "retry-after": "5" });
     }
   }
 
-  async #carryOut(method: string, url: URL): Promise<Response> {
+  async #carryOut(method: string, url: URL, pathname: string): Promise<Response> {
     const { administration } = this.#options;
-    const names = readPath(url.pathname);
+    const names = readPath(pathname);
     if (names === undefined) return refusal(400, "The path can't be read.");
     const [what, room, ident, ...more] = names;
     if (what !== "rooms" || more.length > 0) return refusal(404, "There is nothing here but /admin/rooms.");

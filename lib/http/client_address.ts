@@ -7,6 +7,28 @@ import type { Hop } from "./forwarded.ts";
 /** Address ranges whose word about the client is taken; those of IPv4 as they are within IPv6. */
 export type TrustedProxies = readonly [ipaddr.IPv6, number][];
 
+/** What may stand for many ranges. */
+const NAMED: Readonly<Record<string, readonly string[]>> = {
+  loopback: ["127.0.0.0/8", "::1"],
+  private: ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10"],
+  // Its own list (cloudflare.com/ips) as of 2026-02-11.
+  cloudflare: [
+    ...["173.245.48.0/20", "103.21.244.0/22", "103.22.200.0/22", "103.31.4.0/22", "141.101.64.0/18"],
+    ...["108.162.192.0/18", "190.93.240.0/20", "188.114.96.0/20", "197.234.240.0/22", "198.41.128.0/17"],
+    ...["162.158.0.0/15", "104.16.0.0/13", "104.24.0.0/14", "172.64.0.0/13", "131.0.72.0/22"],
+    ...["2400:cb00::/32", "2606:4700::/32", "2803:f800::/32", "2405:b500::/32", "2405:8100::/32"],
+    ...["2a06:98c0::/29", "2c0f:f248::/32"],
+  ],
+};
+
+export const RANGE_NAMES: readonly string[] = Object.keys(NAMED);
+
+/** Reads an address, a range, or the name of several ranges; `undefined` where it is none of these. */
+export function parseRanges(text: string): TrustedProxies | undefined {
+  const ranges = (Object.hasOwn(NAMED, text) ? NAMED[text]! : [text]).map(parseRange);
+  return ranges.every((range) => range !== undefined) ? ranges : undefined;
+}
+
 /** Reads an address, or a range such as `10.0.0.0/8`; `undefined` where it is neither. */
 export function parseRange(text: string): [ipaddr.IPv6, number] | undefined {
   const [, base = "", length] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(text) ?? [];

@@ -38,13 +38,15 @@ export function startPage(address: string, imprint: Imprint): string {
 }
 
 /** The page for every path that there isn't. */
-export function notFoundPage(imprint: Imprint): string {
+export function notFoundPage(imprint: Imprint, base: string): string {
   return page({
     title: "Not found",
     imprint,
     body: `
 <h1>There is no page here</h1>
-<p>The server's address is <a href="/">its front page</a>; WebSockets are welcome on any path.</p>`,
+<p>The server's address is <a href="${
+      escapeHtml(base)
+    }">its front page</a>; WebSockets are welcome on any path.</p>`,
   });
 }
 

@@ -38,7 +38,13 @@ export class RefusalLog {
   }
 
   /** A handshake that was refused. No browser shows its page the sentence, so it stands in the log. */
-  handshake(code: string, sentence: string, client: Source, origin: string | null): void {
+  handshake(
+    code: string,
+    sentence: string,
+    client: Source,
+    origin: string | null,
+    request?: string,
+  ): void {
     if (code === "origin" && origin !== null) this.origin(origin);
     if (!this.takeLine()) return;
     this.#log.debug("refused {code}: a handshake, of {client}, origin {origin}: {sentence}", {
@@ -46,6 +52,7 @@ export class RefusalLog {
       client: String(client),
       origin: origin?.slice(0, MAX_ORIGIN_LENGTH) ?? "none",
       sentence,
+      ...request === undefined ? {} : { request },
     });
   }
 

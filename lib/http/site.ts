@@ -49,23 +49,36 @@ export type Readiness = { readonly ready: true } | { readonly ready: false; read
 /** The methods of every row. */
 export const METHODS = "GET, HEAD, OPTIONS";
 
+/** Paths that are found without the base, too. */
+const STATUS = ["/healthz", "/readyz", "/metrics"];
+
 /** Rows by their path, and a page for every path that there isn't. */
 export class Site {
+  readonly #base: string;
   readonly #rows: ReadonlyMap<string, Row>;
   readonly #notFound: () => Response;
 
-  /** @param imprint of the page for paths that there aren't; without one it is a plain sentence */
-  constructor(rows: Iterable<readonly [string, Row]>, imprint: Imprint | undefined) {
+  /**
+   * @param imprint of the page for paths that there aren't; without one it is a plain sentence
+   * @param base below which the rows are; with a slash at both ends
+   */
+  constructor(rows: Iterable<readonly [string, Row]>, imprint: Imprint | undefined, base = "/") {
+    this.#base = base;
     this.#rows = new Map(rows);
     this.#notFound = () =>
       imprint === undefined
         ? refusal(404, "There is nothing here; WebSockets are welcome on any path.")
-        : content(404, HTML, notFoundPage(imprint));
+        : content(404, HTML, notFoundPage(imprint, base));
   }
 
   answer(visit: Visit): Response | Promise<Response> {
-    const { request: { method }, url } = visit;
-    const row = this.#rows.get(url.pathname);
+    const { request: { method }, url: { pathname, search } } = visit;
+    // What stands on a page leads on from where the page is.
+    if (`${pathname}/` === this.#base) {
+      return new Response(null, { status: 308, headers: { location: this.#base + search } });
+    }
+    const path = pathname.startsWith(this.#base) ? pathname.slice(this.#base.length - 1) : undefined;
+    const row = path === undefined ? this.#outside(pathname) : this.#rows.get(path);
     if (row === undefined) return this.#notFound();
     switch (method) {
       case "GET":
@@ -77,15 +90,20 @@ export class Site {
         return refusal(405, `Only ${METHODS} are possible here.`, { allow: METHODS });
     }
   }
+
+  /** Whoever looks after the server asks it directly, and knows nothing of a path in front. */
+  #outside(pathname: string): Row | undefined {
+    return STATUS.includes(pathname) ? this.#rows.get(pathname) : undefined;
+  }
 }
 
 const HTML = "text/html; charset=utf-8";
 
 /** The page at `/`. */
-export function pageRow(imprint: Imprint): Row {
+export function pageRow(imprint: Imprint, base: string): Row {
   return {
     answer: ({ url: { origin } }) =>
-      content(200, HTML, startPage(origin, imprint), {
+      content(200, HTML, startPage(origin + base.slice(0, -1), imprint), {
         "content-security-policy": START_POLICY,
       }),
   };

@@ -25,14 +25,33 @@ export type LogFields = Readonly<Record<string, unknown>>;
 
 /** Where the parts of the server say what happens. Never given what peers say to each other. */
 export interface Log {
-  debug(message: string, fields?: LogFields): void;
+  /** A function is called only where the line is written. */
+  debug(message: string, fields?: LogFields | (() => LogFields)): void;
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
   error(message: string, fields?: LogFields): void;
 }
 
 /** The log of this program. Silent until `configureLog` was called. */
-export const log: Log = getLogger("signal");
+export const log: Log = getLogger("signal") as Log;
+
+/** The field in which the address of a client stands. */
+const ADDRESSES = ["client"];
+
+/** A log that names no client's address. */
+export function withoutAddresses(log: Log): Log {
+  const hidden = (fields: LogFields = {}) =>
+    Object.fromEntries(
+      Object.entries(fields).map(([name, value]) => [name, ADDRESSES.includes(name) ? "hidden" : value]),
+    );
+  return {
+    debug: (message, fields) =>
+      log.debug(message, () => hidden(typeof fields === "function" ? fields() : fields)),
+    info: (message, fields) => log.info(message, hidden(fields)),
+    warn: (message, fields) => log.warn(message, hidden(fields)),
+    error: (message, fields) => log.error(message, hidden(fields)),
+  };
+}
 
 let writers: readonly LineWriter[] = [];
 

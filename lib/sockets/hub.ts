@@ -194,9 +194,9 @@ export class Hub {
       refusals,
       links,
       now,
-      onRefused: (client, refusal) => {
+      onRefused: (session, refusal) => {
         if (takeLine()) {
-          log.debug("refused {code}: {what}, of {client}, version {version}", describe(client, refusal));
+          log.debug("refused {code}: {what}, of {client}, version {version}", describe(session, refusal));
         }
       },
       ice,
@@ -434,11 +434,11 @@ function clientLimits(limits: ToldLimits): Record<string, number> {
 }
 
 /** What the log says of a refused call: who, what and why, and nothing of its data. */
-function describe({ account, version }: Client, { code, call, about }: Refusal): LogFields {
+function describe({ whose, version }: Session, { code, call, about }: Refusal): LogFields {
   // The name of a call that there isn't may be anything.
   const name = code === "bad-call" ? undefined : call;
   const what = [name ?? "a message", ...about.map((part) => JSON.stringify(part.slice(0, MAX_ECHO)))].join(
     " ",
   );
-  return { code, what, client: String(account.source), version };
+  return { code, what, ...whose, version };
 }

@@ -7,7 +7,7 @@ import { JoinBudget, payJoin } from "../limits/join_budget.ts";
 import type { Account, Sleeper } from "../limits/accounts.ts";
 import type { SharedBudgets, SocketLimits } from "../limits/limits.ts";
 import { TokenBucket } from "../limits/token_bucket.ts";
-import type { Log } from "../runtime/log.ts";
+import type { Log, LogFields } from "../runtime/log.ts";
 import type { Ledger, Side } from "./ledger.ts";
 import { Outbox, type OutboxOwner } from "./outbox.ts";
 import type { Burden } from "./pressure.ts";
@@ -39,7 +39,7 @@ import {
   type Version,
   type Welcome,
 } from "../protocol/codec.ts";
-import { addressText, splitAddress } from "../protocol/address.ts";
+import { type Address, addressText, splitAddress } from "../protocol/address.ts";
 import { freshIdent } from "../protocol/ident.ts";
 import { sha256 } from "../runtime/digest.ts";
 import { calm, canWatch, cut, ping, watch, type Watcher } from "../runtime/internals.ts";
@@ -65,7 +65,7 @@ export interface SessionContext {
   readonly ledger: Ledger;
   readonly traffic: Traffic;
   /** Told of each call that is refused. */
-  readonly onRefused: (client: Client, refusal: Refusal) => void;
+  readonly onRefused: (session: Session, refusal: Refusal) => void;
   /** Milliseconds; only differences matter. */
   readonly now: () => number;
   /** ICE servers for a client; with TURN and fresh credentials for `ident`, where one is given. */
@@ -100,6 +100,8 @@ export interface Client {
   readonly host?: string;
   /** That came with the handshake, for all joins that bring none. Not checked. */
   readonly token?: string | undefined;
+  /** By which a proxy knows the handshake, for the log. */
+  readonly request?: string | undefined;
 }
 
 /** Calls that may wait for one whose answer takes its time, and their length in bytes or UTF-16 units. */
@@ -205,6 +207,16 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     return this.#client.account;
   }
 
+  /** Which socket it is, of whom, for the log. */
+  get whose(): LogFields {
+    const { request } = this.#client;
+    return {
+      socket: this.number,
+      client: String(this.account.source),
+      ...request === undefined ? {} : { request },
+    };
+  }
+
   get version(): Version {
     return this.#client.version;
   }
@@ -249,6 +261,12 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
   /** Bytes that wait for the client to read them. */
   get waiting(): number {
     return this.#asleep ? 0 : this.#client.socket.bufferedAmount;
+  }
+
+  /** A line about one of its addresses. */
+  #log(line: string, { text }: Address, more: LogFields = {}): void {
+    const { log } = this.#context;
+    log.debug(line, () => ({ address: text, room: splitAddress(text).room, ...this.whose, ...more }));
   }
 
   #send(text: string): void {
@@ -411,7 +429,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     joined(session, own, others) {
       const { shared, now } = session.#context;
       payJoin(shared.joins, session.account.source, others, now());
-      session.#context.log.debug("{address} joined", { address: own.text });
+      session.#log("{address} joined", own);
       session.#onJoined(own.text);
       if (session.#cold !== undefined) session.#onColdOutcome(own.text);
       else session.#send(encodeJoined(own.quoted));
@@ -430,12 +448,12 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
       session.#send(encodeSignal(own.opening, other.quoted, tail));
     },
     left(session, own) {
-      session.#context.log.debug("{address} left", { address: own.text });
+      session.#log("{address} left", own);
       session.#onLeft(own.text);
       session.#send(encodeLeft(own.quoted));
     },
     ended(session, own, reason, held) {
-      session.#context.log.debug("{address} has {reason}", { address: own.text, reason });
+      session.#log("{address} has {reason}", own, { reason });
       session.#onLeft(own.text);
       if (session.#client.version === 3) session.#send(encodeGone(own.quoted, own.quoted, reason));
       if (held > 0) return;
@@ -636,7 +654,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
   #refuse(refusal: Refusal): void {
     this.#context.refusals.count(refusal.code);
     if (refusal.call === "signal") this.#context.traffic.dropped.count(refusal.code);
-    this.#context.onRefused(this.#client, refusal);
+    this.#context.onRefused(this, refusal);
     if (this.#client.version === 3) this.#send(encodeError(refusal));
   }
 
@@ -773,7 +791,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
       return this.#refuse({ code: "cannot-resume", call: "resume", about: [] });
     }
     this.#context.log.debug("a session of {client} was resumed, {missed} messages behind", {
-      client: String(this.account.source),
+      ...this.whose,
       missed: missed.length,
     });
     if (former.#passes !== undefined) {

@@ -151,3 +151,97 @@ Deno.test("an empty file, as a mount leaves it for a moment, is told once and fo
   const { stderr } = await server.output;
   assertStringIncludes(stderr, "all stays as it was");
 });
+
+Deno.test("--base-path puts all that has a path below one; health is found without it, too", async () => {
+  await using server = testServer({ basePath: "/signal/" });
+  const ask = async (path: string) => {
+    const response = await fetch(server.httpUrl + path, { redirect: "manual" });
+    return {
+      status: response.status,
+      text: await response.text(),
+      location: response.headers.get("location"),
+    };
+  };
+  const page = await ask("/signal/");
+  assertEquals(page.status, 200);
+  assertStringIncludes(page.text, `${server.httpUrl}/signal/client.js`);
+  // What the page loads is named by where it is itself.
+  assertEquals([...page.text.matchAll(/(?:src|href)="\/(?!\/)[^"]*"/g)].map(([link]) => link), []);
+  for (
+    const path of [
+      "/signal/page.js",
+      "/signal/client.js",
+      "/signal/docs/protocol",
+      "/signal/healthz",
+      "/signal/whoami",
+    ]
+  ) {
+    assertEquals((await ask(path)).status, 200, path);
+  }
+  assertEquals(await ask("/signal"), { status: 308, text: "", location: "/signal/" });
+  for (const path of ["/", "/client.js", "/signals/client.js", "/whoami"]) {
+    assertEquals((await ask(path)).status, 404, path);
+  }
+  assertStringIncludes((await ask("/nowhere")).text, '<a href="/signal/">');
+  for (const path of ["/healthz", "/readyz", "/metrics"]) assertEquals((await ask(path)).status, 200, path);
+  using client = await TestClient.openV3(`${server.url}/signal/r/kitchen`);
+  await client.call(["join", "a", "kitchen"], ["join", "kitchen:a"]);
+});
+
+Deno.test("lines of the log say whose socket it is, with the proxy's id of the request; addresses can be hidden", async () => {
+  for (const format of ["text", "json"]) {
+    for (const hidden of [false, true]) {
+      await using server = await serverProcess(
+        ["--log-level", "debug", ...hidden ? ["--log-addresses", "off"] : []],
+        { ...HERE, LOG_FORMAT: format },
+      );
+      const port = await server.port;
+      const socket = new WebSocket(`ws://127.0.0.1:${port}`, {
+        protocols: ["diva.signal.v3"],
+        headers: { "x-request-id": "req-4711" },
+      });
+      await new Promise((resolve) => socket.onopen = resolve);
+      for (const call of [["join", "a", "kitchen"], ["nonsense"], ["ping"]]) {
+        socket.send(JSON.stringify(call));
+      }
+      await new Promise<void>((resolve) => socket.onmessage = ({ data }) => data === '["pong"]' && resolve());
+      socket.close();
+      server.kill("SIGTERM");
+      const { stdout } = await server.output;
+      const joined = stdout.split("\n").find((line) => /kitchen:a\W+joined/.test(line))!;
+      const refused = stdout.split("\n").find((line) => /refused \W*bad-call/.test(line))!;
+      const named = stdout.includes('127.0.0.1"') || /of 127\.0\.0\.1/.test(stdout);
+      if (format === "json") {
+        const { socket, room, client, request } = JSON.parse(joined);
+        assertEquals({ socket, room, client, request }, {
+          socket: 0,
+          room: "kitchen",
+          client: hidden ? "hidden" : "127.0.0.1",
+          request: "req-4711",
+        });
+        assertEquals(JSON.parse(refused).request, "req-4711");
+      } else assertMatch(refused, hidden ? /of hidden, version 3/ : /of 127\.0\.0\.1, version 3/);
+      if (format === "text") assertEquals(named, !hidden);
+    }
+  }
+});
+
+Deno.test("ranges of proxies have names", async () => {
+  const { parse } = await import("../../lib/config/command_line.ts");
+  const ranges = (...names: string[]) =>
+    parse(names.flatMap((name) => ["--trust-proxy", name])).config.trustProxy.length;
+  assertEquals([ranges("loopback"), ranges("private"), ranges("loopback", "10.0.0.0/8")], [2, 6, 3]);
+  assert(ranges("cloudflare") > 20);
+  await using server = testServer({ trustProxy: parse(["--trust-proxy", "loopback"]).config.trustProxy });
+  const said =
+    await (await fetch(`${server.httpUrl}/whoami`, { headers: { "x-forwarded-for": "198.51.100.7" } }))
+      .json();
+  assertEquals(said.address, "198.51.100.7");
+  let message = "";
+  try {
+    parse(["--trust-proxy", "cloudflair"]);
+  } catch (error) {
+    message = (error as Error).message;
+  }
+  assertMatch(message, /loopback, private, cloudflare/);
+});
