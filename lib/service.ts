@@ -220,6 +220,7 @@ export class Service {
       sockets: this.#admission.sockets - counts.sleeping,
       clients: this.#admission.clients,
       stun: this.#ice.stunState,
+      stunAtPublicHost: this.#ice.publicStun,
       stunAnswers: this.#ice.stunCounts().answered,
       ...this.#cluster && { cluster: this.#clusterHealth(this.#cluster) },
     };

@@ -27,6 +27,8 @@ export interface Health {
   readonly addresses: number;
   /** Whether STUN is answered where it should be. */
   readonly stun: "ok" | "unavailable" | "off";
+  /** Whether it answers at the public host, as far as the server itself can see. */
+  readonly stunAtPublicHost: "ok" | "unanswered" | "private" | "unknown";
   /** STUN requests that were answered since the start. */
   readonly stunAnswers: number;
   /** Where there are several nodes: how this one is connected to the others. */

@@ -1,10 +1,13 @@
 /** The server's own STUN, and what clients are told of it and of other servers. */
 
+import { lookup } from "node:dns/promises";
+import ipaddr from "ipaddr.js";
 import type { Log } from "../runtime/log.ts";
-import { isLoopback } from "../runtime/addresses.ts";
+import { isLoopback, isPrivateAddress } from "../runtime/addresses.ts";
 import { type ClientLimits, clientRates, networkFactors } from "../limits/limits.ts";
 import type { Source } from "../limits/source.ts";
 import { serversFor } from "./servers.ts";
+import { askBinding, udpPath } from "./stun_client.ts";
 import { addCounts, StunPort } from "./stun_port.ts";
 import { stunBudget, type StunCounts } from "./stun_server.ts";
 import type { IceServers } from "../protocol/ice_servers.ts";
@@ -43,6 +46,12 @@ export interface IceServiceParts {
   readonly now: () => number;
 }
 
+/**
+ * Whether the server's own STUN answers at the name that clients are told: `unanswered` where nothing comes, `private`
+ * where what comes names an address that is none on the internet; `unknown` where it was not asked.
+ */
+export type PublicStun = "ok" | "unanswered" | "private" | "unknown";
+
 export type StunState = "ok" | "unavailable" | "off";
 
 export interface IceService {
@@ -50,6 +59,8 @@ export interface IceService {
   readonly stunPorts: readonly number[];
   /** Whether it is served on all ports on which it should be; `off`: on none. */
   readonly stunState: StunState;
+  /** What the server has seen when it asked itself, once, at its public host. */
+  readonly publicStun: PublicStun;
   /** STUN datagrams since the start. */
   stunCounts(): StunCounts;
   /** TURN credentials that were given since the start. */
@@ -74,12 +85,30 @@ export interface IceService {
   close(): void;
 }
 
+/** Milliseconds after the start: whoever starts the server may still be about to open the way to it. */
+const SELF_CHECK_DELAY = 3000;
+const SELF_CHECK_PATIENCE = 5000;
+
 const NAMELESS =
   "A client from elsewhere came by a name of this machine alone, such as localhost: a proxy does not pass on " +
   "what it was asked for. Such clients are not told of STUN here; --public-host names where they find it.";
 const UNREACHABLE =
   "STUN is answered on a loopback address only, where clients from elsewhere can't ask it: they are " +
   "not told of it. --stun-host :: answers everybody.";
+
+/** `undefined` where it can't be found out: the name is not known here, or the runtime does not let us ask. */
+async function askPublicly(host: string, port: number): Promise<PublicStun | undefined> {
+  try {
+    const { address: hostname } = await lookup(host.replace(/^\[(.*)\]$/, "$1"));
+    using path = udpPath({ transport: "udp", hostname, port });
+    const reflexive = await askBinding(path, SELF_CHECK_PATIENCE);
+    if (reflexive === undefined) return "unanswered";
+    const address = ipaddr.fromByteArray([...reflexive.address]);
+    return isPrivateAddress(address) ? "private" : "ok";
+  } catch {
+    return undefined;
+  }
+}
 
 /** What a server offers for ICE; STUN, once it is opened. A port that can't be had is told in the log, and tried again. */
 export function iceService(options: IceOptions, { turnSecret, log, now }: IceServiceParts): IceService {
@@ -108,7 +137,30 @@ export function iceService(options: IceOptions, { turnSecret, log, now }: IceSer
     warned.add(sentence);
     log.warn(sentence);
   }
+  let publicStun: PublicStun = "unknown";
+  let checking: ReturnType<typeof setTimeout> | undefined;
+  async function askOneself(host: string, port: number): Promise<void> {
+    const seen = await askPublicly(host, port);
+    if (seen === undefined) return;
+    publicStun = seen;
+    const place = `${host}, UDP port ${port} (--public-host)`;
+    if (seen === "unanswered") {
+      log.warn(
+        `STUN does not answer at ${place}, asked from here. Where clients get no answer either, each of them waits up to ` +
+          "40 s: is the port open for UDP, and mapped where this is a container (-p 3903:3903/udp)? Some routers let " +
+          "nobody in from inside; `signal doctor` asks from elsewhere.",
+      );
+    } else if (seen === "private") {
+      log.warn(
+        `STUN at ${place} sees a private address. Something in between hides where clients come from: a container's port ` +
+          "mapping by a proxy of its own, say. They learn nothing of use by it; let the container use the host's network.",
+      );
+    }
+  }
   return {
+    get publicStun() {
+      return publicStun;
+    },
     get stunPorts() {
       return open().map(({ port }) => port);
     },
@@ -145,7 +197,14 @@ export function iceService(options: IceOptions, { turnSecret, log, now }: IceSer
     open(port) {
       const wanted = [options.stunPort ?? port, options.stunSecondPort].filter((port) => port !== "off");
       all = wanted.map((port) => new StunPort({ hosts, port, budget, log, now }));
+      const [first] = all;
+      const { publicHost } = options;
+      if (first === undefined || publicHost === undefined) return;
+      checking = setTimeout(() => void askOneself(publicHost, first.port), SELF_CHECK_DELAY);
     },
-    close: () => all.forEach((port) => port.close()),
+    close() {
+      clearTimeout(checking);
+      all.forEach((port) => port.close());
+    },
   };
 }

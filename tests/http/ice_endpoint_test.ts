@@ -20,12 +20,12 @@ async function withTurn(
 }
 
 Deno.test("with TURN, /ice tells STUN and TURN with fresh credentials that expire", () =>
-  withTurn({ turnTtl: 600, stunUrl: ["stun:stun.example.org"] }, async (server) => {
+  withTurn({ turnTtl: 600, stunUrl: ["stun:127.0.0.9"] }, async (server) => {
     const ask = async () => await (await fetch(`${server.httpUrl}/ice`)).json();
     const first = await ask();
     const [stun, turn] = first.iceServers;
     assertEquals(first.iceTtlSeconds, 600);
-    assertEquals(stun, { urls: [`stun:127.0.0.1:${server.stunPorts[0]}`, "stun:stun.example.org"] });
+    assertEquals(stun, { urls: [`stun:127.0.0.1:${server.stunPorts[0]}`, "stun:127.0.0.9"] });
     assertEquals(turn.urls, ["turn:turn.example.org"]);
     const [expiry, ident] = turn.username.split(":");
     const left = Number(expiry) - Date.now() / 1000;
@@ -102,8 +102,8 @@ Deno.test("the host of STUN is the one by which the client came, or the public o
   assertEquals(await urls({}, "localhost"), '[{"urls":["stun:localhost:P"]}]');
   assertEquals(await urls({ host: "::" }, "[::1]"), '[{"urls":["stun:[::1]:P"]}]');
   assertEquals(
-    await urls({ publicHost: "stun.example.org" }, "localhost"),
-    '[{"urls":["stun:stun.example.org:P"]}]',
+    await urls({ publicHost: "127.0.0.9" }, "localhost"),
+    '[{"urls":["stun:127.0.0.9:P"]}]',
   );
   assertEquals(
     await urls({ stunSecondPort: 0 }, "localhost"),

@@ -48,6 +48,7 @@ Deno.test("/healthz tells status, version, uptime and counts", async () => {
     rooms: 2,
     addresses: 3,
     stun: "ok",
+    stunAtPublicHost: "unknown",
     stunAnswers: 0,
   });
 });

@@ -4,6 +4,9 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "../kit/
 import { TestClient } from "../kit/client.ts";
 import { fileWith } from "../kit/files.ts";
 import { serverProcess, startFlags, testServer } from "../kit/server.ts";
+import { signal } from "../nat/firewalls.ts";
+import { createNatLab, natLabUnavailable } from "../nat/nat.ts";
+import { testWith } from "../kit/parts.ts";
 import { SECRET, token } from "../kit/tokens.ts";
 
 const HERE = { PORT: "0", SIGNAL_HOST: "127.0.0.1", SIGNAL_STUN_PORT: "off", LOG_FORMAT: "text" };
@@ -244,4 +247,41 @@ Deno.test("ranges of proxies have names", async () => {
     message = (error as Error).message;
   }
   assertMatch(message, /loopback, private, cloudflare/);
+});
+
+/** What the server has found out of its own STUN at its public host; it asks once. */
+async function atPublicHost(ask: () => Promise<{ stunAtPublicHost: string }>): Promise<string> {
+  for (;;) {
+    const { stunAtPublicHost } = await ask();
+    if (stunAtPublicHost !== "unknown") return stunAtPublicHost;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+Deno.test("the server asks its own STUN at the public host, and says where no answer comes or a useless one", async () => {
+  for (
+    const [host, verdict, words] of [
+      ["127.0.0.1", "private", /sees a private address/],
+      ["127.0.0.2", "unanswered", /does not answer at 127\.0\.0\.2, UDP port \d+/],
+    ] as const
+  ) {
+    await using server = await serverProcess(["--public-host", host], { ...HERE, SIGNAL_STUN_PORT: "0" });
+    const port = await server.port;
+    const health = async () => await (await fetch(`http://127.0.0.1:${port}/healthz`)).json();
+    assertEquals(await atPublicHost(health), verdict);
+    await server.said(words);
+  }
+});
+
+testWith(natLabUnavailable(), "at an address of the internet its own STUN is found well", async () => {
+  await using lab = await createNatLab({ mapping: "cone" });
+  await using server = await signal(lab, "--public-host", lab.publicAddress);
+  const health = async () => {
+    const command = `fetch("${
+      server.url.replace("ws", "http")
+    }/healthz").then((r) => r.text()).then(console.log)`;
+    await using asking = lab.start("server", [Deno.execPath(), "eval", command], "piped");
+    return JSON.parse(await new Response(asking.process.stdout).text());
+  };
+  assertEquals(await atPublicHost(health), "ok");
 });
