@@ -32,8 +32,8 @@ export interface PeerEntry {
 
 /** What has become of the links between the peers of a room, as far as their clients report it. */
 export interface RoomLinks {
-  /** Pairs that are there. */
-  readonly introduced: number;
+  /** Of which one has signalled or reported. */
+  readonly pairs: number;
   readonly connected: number;
   /** The first of those of which it is known that they failed. */
   readonly failed: readonly object[];

@@ -129,7 +129,10 @@ export function metrics(sources: MetricSources): Metric[] {
     ),
     histogram("signal_event_loop_lag_seconds", "How late a timer was that is due twice a second.", lag),
 
-    counter("signal_pairs_total", "Pairs of peers, by what became of their link.", () => {
+    counter("signal_pairs_introduced_total", "Pairs of peers that were introduced to each other.", () => {
+      return ledger.introduced;
+    }),
+    counter("signal_pairs_total", "Pairs of peers that have signalled, by what became of their link.", () => {
       return samples("outcome", ledger.outcomes);
     }),
     counter("signal_pair_path_total", "Pairs that connected, by the kind of path.", () => {

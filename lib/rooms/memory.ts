@@ -138,8 +138,10 @@ export class MemoryStore<P> implements RoomStore<P> {
     return route(this.#roster, peer, from, to);
   }
 
-  introduceAnew(earlier: string, later: string): boolean {
-    return introduceAnew(this.#roster, earlier, later, this.#events);
+  introduceAnew(one: string, other: string): boolean {
+    const isEarlier = (one: Member<P>, other: Member<P>) =>
+      [...one.room.members].find((member) => member === one || member === other) === one;
+    return introduceAnew(this.#roster, [one, other], isEarlier, this.#events);
   }
 
   holds(peer: P, address: string): boolean {

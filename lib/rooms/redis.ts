@@ -104,6 +104,8 @@ interface Request<P> {
   readonly founds: boolean;
   readonly since: number;
   sent: boolean;
+  /** It has asked who is in the room. */
+  asked: boolean;
   readonly done: () => void;
 }
 
@@ -195,8 +197,9 @@ export class RedisStore<P> implements RoomStore<P> {
     return route(this.#roster, peer, from, to);
   }
 
-  introduceAnew(earlier: string, later: string): boolean {
-    return introduceAnew(this.#roster, earlier, later, this.#events);
+  introduceAnew(one: string, other: string): boolean {
+    const earlier = (one: Guest<P>, other: Guest<P>) => isEarlier(one.more.stay, other.more.stay);
+    return introduceAnew(this.#roster, [one, other], earlier, this.#events);
   }
 
   holds(peer: P, address: string): boolean {
@@ -242,6 +245,7 @@ export class RedisStore<P> implements RoomStore<P> {
       founds,
       since: this.#options.now(),
       sent: false,
+      asked: false,
       done: resolve,
     };
     this.#requests.set(request.id, request);
@@ -393,6 +397,7 @@ export class RedisStore<P> implements RoomStore<P> {
 
   #send(request: Request<P>): void {
     request.sent = true;
+    request.asked = !this.#roster.rooms.has(request.room);
     const { id, room, ident, claim: { proof, since, info } } = request;
     this.#run(
       "join",
@@ -404,7 +409,7 @@ export class RedisStore<P> implements RoomStore<P> {
       encodeProof(proof),
       since === undefined ? "" : String(since),
       info ?? "",
-      this.#roster.rooms.has(room) ? "0" : "1",
+      request.asked ? "1" : "0",
       this.#life,
     );
   }
@@ -552,7 +557,7 @@ export class RedisStore<P> implements RoomStore<P> {
     // One of them has gone, or is not introduced: signals of others than members are not passed on.
     if (sender === undefined || receiver?.peer === undefined || sender.room !== receiver.room) return;
     this.#figures.received++;
-    this.#events.signalled(receiver.peer, receiver, sender, tail);
+    this.#events.signalled(receiver.peer, receiver, sender, tail, true);
   }
 
   #onOwnJoined(id: string, name: string, entry: Entry, list: readonly Entry[]): void {
@@ -564,8 +569,11 @@ export class RedisStore<P> implements RoomStore<P> {
       this.#run("depart", this.#node, "closed", name, entry.ident, entry.stay.serial);
       return;
     }
-    const { peer } = request;
+    const { peer, asked } = request;
     this.#release(request);
+    // Those for whose sake the room was known have gone since; but where the join of somebody who isn't there any more was
+    // on its way, the engine held us for informed.
+    const blind = !asked && list.length === 0 && !this.#roster.rooms.has(name);
     const room = this.#roster.enter(name, peer);
     for (const other of [...list].sort(bySerial)) {
       if (other.stay.node !== this.#node) this.#adopt(room, other);
@@ -576,6 +584,7 @@ export class RedisStore<P> implements RoomStore<P> {
     this.#events.joined(peer, newcomer, newcomer.room.members.size);
     introduce(newcomer, this.#events);
     this.#roster.add(newcomer);
+    if (blind) this.#run("view", this.#node, this.#life, name);
   }
 
   #onRefused(id: string, code: "ident-taken" | "room-full"): void {
@@ -875,7 +884,7 @@ export class RedisStore<P> implements RoomStore<P> {
   }
 
   /** Runs a script whose outcome comes by the inbox. */
-  #run(name: "join" | "depart", ...args: string[]): void {
+  #run(name: "join" | "depart" | "view", ...args: string[]): void {
     const engine = this.#engine;
     engine?.run(name, ...args).then(
       (reply) => reply === "OK" || engine.lose(`it says ${reply}`),

@@ -196,22 +196,22 @@ export function route<P, S>(
   to: string,
 ): Route<P> | undefined {
   const [sender, receiver] = [members.get(from), members.get(to)];
-  if (sender?.peer !== peer || receiver?.peer === undefined || receiver.room !== sender.room) {
-    return undefined;
-  }
-  return { sender, receiver };
+  return sender?.peer === peer && receiver !== undefined && receiver.room === sender.room
+    ? { sender, receiver }
+    : undefined;
 }
 
-/** See `RoomStore.introduceAnew`. */
+/** See `RoomStore.introduceAnew`. `isEarlier`: whether the first of two has joined before the second. */
 export function introduceAnew<P, S>(
   { members }: Roster<P, S>,
-  earlier: string,
-  later: string,
+  [one, other]: readonly [string, string],
+  isEarlier: (one: Member<P, S>, other: Member<P, S>) => boolean,
   events: RoomEvents<P>,
 ): boolean {
-  const [first, second] = [members.get(earlier), members.get(later)];
+  const [first, second] = [members.get(one), members.get(other)];
   if (first?.peer === undefined || second?.peer === undefined || first.room !== second.room) return false;
-  introducePair(first, second, events);
+  if (isEarlier(first, second)) introducePair(first, second, events);
+  else introducePair(second, first, events);
   return true;
 }
 

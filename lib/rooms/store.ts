@@ -67,16 +67,16 @@ export interface RoomStore<P> {
   signal(peer: P, from: string, to: string, tail: string): void;
 
   /**
-   * The way that a signal takes at the moment, for whoever sends many: from a member whose holder is `peer` to one of the
-   * same room and this process. `undefined` where `signal` would refuse it, or other nodes have to be asked.
+   * Two members of one room, of which `peer` holds the first: the way that a signal takes at the moment. `undefined` where
+   * there are no such two. `receiver.peer` is `undefined` where it is of another node, or not there any more.
    */
   route(peer: P, from: string, to: string): Route<P> | undefined;
 
   /**
-   * Introduces two members to each other once more: `later` is the initiator. Events: `introduced` to both. False
+   * Introduces two members to each other once more, the later one as the initiator. Events: `introduced` to both. False
    * where not both are of this process, and members of one room.
    */
-  introduceAnew(earlier: string, later: string): boolean;
+  introduceAnew(one: string, other: string): boolean;
 
   /** Whether the peer holds the address. */
   holds(peer: P, address: string): boolean;
@@ -116,7 +116,7 @@ export interface RoomStore<P> {
   close(): Promise<void>;
 }
 
-/** It is good for as long as `sender.peer` is the same, and `receiver.peer` anybody. */
+/** A signal may go that way for as long as `sender.peer` is the same, and `receiver.peer` anybody. */
 export interface Route<P> {
   readonly sender: Address & { readonly peer: P | undefined };
   readonly receiver: Address & { readonly peer: P | undefined };
@@ -145,7 +145,8 @@ export interface RoomEvents<P> {
   joined(peer: P, own: Address, others: number): void;
   /** `info`: what the server vouches for of the other, as JSON. */
   introduced(peer: P, own: Address, other: Address, initiator: boolean, info?: string): void;
-  signalled(peer: P, own: Address, other: Address, tail: string): void;
+  /** `away`: the other is of another node. */
+  signalled(peer: P, own: Address, other: Address, tail: string, away?: boolean): void;
   left(peer: P, own: Address): void;
   /** Somebody has taken `own` over, or it was taken away; `held` addresses are left to the peer. */
   ended(peer: P, own: Address, reason: "replaced" | "expired" | "removed", held: number): void;

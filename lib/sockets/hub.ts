@@ -172,7 +172,7 @@ export class Hub {
     this.ledger = new Ledger({
       maxPairs,
       now,
-      introduceAnew: (earlier, later) => rooms.introduceAnew(earlier, later),
+      introduceAnew: (one, other) => rooms.introduceAnew(one, other),
       onFailed: (link) => {
         if (!lines.take(FAILURES.perSecond, FAILURES.atOnce, now)) return;
         log.info(

@@ -5,64 +5,71 @@ import type { LinkReport } from "../protocol/codec.ts";
 import { Tally } from "../runtime/tally.ts";
 
 /**
- * How a pair ended, or that it came about:
+ * How a pair of which one has signalled or reported ended, or that it came about:
  *
  * - `connected`: one of the two has said so
  * - `failed`: they have only said the contrary
  * - `unanswered`: one has signalled, the other never has
- * - `silent`: neither has
  * - `unreported`: both have, and nothing is known of what became of it: clients of version 2 don't say
  * - `forgotten`: there were too many pairs to keep count of
  */
-export type Outcome = "connected" | "failed" | "unanswered" | "silent" | "unreported" | "forgotten";
+export type Outcome = "connected" | "failed" | "unanswered" | "unreported" | "forgotten";
 
 /** One of the two. */
 export class Side {
   readonly address: Address;
+  /** Whether it is of this process. */
+  readonly own: boolean;
   /** Signals to the other one, since they were introduced. */
   signals = 0;
   report: LinkReport | undefined;
 
-  constructor(address: Address) {
+  constructor({ address, own }: Party) {
     this.address = address;
+    this.own = own;
   }
 }
 
-export class Pair {
-  /** The later one makes the offer. */
-  readonly earlier: Side;
-  readonly later: Side;
+/** A member, and whether it is of this process. */
+export interface Party {
+  readonly address: Address;
+  readonly own: boolean;
+}
+
+class Pair {
+  readonly one: Side;
+  readonly other: Side;
   introducedAt: number;
-  /** Whether each of the two is of this process. */
-  hasEarlier = false;
-  hasLater = false;
   /** It was introduced once more. */
   anew = false;
   connected = false;
   /** Its failure was told. */
   told = false;
+  ended = false;
 
-  constructor(earlier: Address, later: Address, now: number) {
-    this.earlier = new Side(earlier);
-    this.later = new Side(later);
+  constructor(one: Party, other: Party, now: number) {
+    this.one = new Side(one);
+    this.other = new Side(other);
     this.introducedAt = now;
-  }
-
-  /** Whether these are the two. */
-  joins(one: Address, other: Address): boolean {
-    const [earlier, later] = [this.earlier.address, this.later.address];
-    return earlier === one && later === other || earlier === other && later === one;
   }
 
   /** That of the address first. */
   sides(own: string): [Side, Side] {
-    return this.earlier.address.text === own ? [this.earlier, this.later] : [this.later, this.earlier];
+    return this.one.address.text === own ? [this.one, this.other] : [this.other, this.one];
+  }
+
+  /** Of two on different nodes only one counts the pair, and it is the same for both. */
+  get counts(): boolean {
+    const { one, other } = this;
+    return one.own && other.own || (one.own === one.address.text < other.address.text);
   }
 }
 
 /** A member, and the pairs that it is one of, by the other's address. */
 interface Entry {
-  readonly pairs: Map<string, Pair>;
+  /** Milliseconds: when it joined; 0 of one of another node. */
+  readonly since: number;
+  pairs: Map<string, Pair> | undefined;
   /** Its client reports what becomes of links: so it knows what to do when it is introduced anew. */
   reports: boolean;
 }
@@ -85,15 +92,16 @@ export interface LedgerOptions {
   readonly maxPairs: number;
   /** Milliseconds; only differences matter. */
   readonly now: () => number;
-  /** Introduces two members once more. False where that can't be. */
-  readonly introduceAnew: (earlier: string, later: string) => boolean;
+  /** Introduces two members of this process once more. False where that can't be. */
+  readonly introduceAnew: (one: string, other: string) => boolean;
   /** Told once of each pair that failed, and is not, or not again, introduced anew. */
   readonly onFailed: (link: FailedLink) => void;
 }
 
 /** What is known of the pairs of one room. */
 export interface RoomLinks {
-  readonly introduced: number;
+  /** Of which one has signalled or reported. */
+  readonly pairs: number;
   readonly connected: number;
   readonly failed: readonly FailedLink[];
 }
@@ -101,10 +109,16 @@ export interface RoomLinks {
 /** Failures of a room that are told one by one. */
 const MAX_TOLD = 100;
 
+/**
+ * Of a pair that is only introduced nothing is kept: a newcomer in a full room makes sixty of them, and most servers
+ * spend most of their time on that. It is entered when the first of the two signals or reports.
+ */
 export class Ledger {
   readonly outcomes: Tally = new Tally();
   /** Of pairs that connected: by which kind of path. */
   readonly paths: Tally = new Tally();
+  /** Pairs that were introduced, by the side that makes the offer. */
+  introduced = 0;
   /** Pairs that were introduced once more, and those of them that connected then. */
   anew = 0;
   healed = 0;
@@ -112,8 +126,11 @@ export class Ledger {
   onConnected: ((seconds: number) => void) | undefined;
   readonly #options: LedgerOptions;
   readonly #entries = new Map<string, Entry>();
-  /** In the order in which they were introduced. */
-  readonly #pairs = new Set<Pair>();
+  /** In the order in which they were entered, those among them that have ended. */
+  #queue: Pair[] = [];
+  /** Where the first that may not have ended stands. */
+  #head = 0;
+  #size = 0;
 
   constructor(options: LedgerOptions) {
     this.#options = options;
@@ -121,53 +138,31 @@ export class Ledger {
 
   /** Pairs that are kept. */
   get size(): number {
-    return this.#pairs.size;
+    return this.#size;
   }
 
-  /** Told for each of the two that is of this process. */
-  introduced(own: Address, other: Address, initiator: boolean): void {
-    const { maxPairs, now } = this.#options;
-    if (maxPairs === 0) return;
-    let pair = this.#find(own.text, other.text);
-    if (pair === undefined || !pair.joins(own, other)) {
-      if (pair !== undefined) this.#end(pair);
-      if (this.#pairs.size >= maxPairs) {
-        const oldest: Pair = this.#pairs.values().next().value!;
-        this.#end(oldest, "forgotten");
-      }
-      pair = initiator ? new Pair(other, own, now()) : new Pair(own, other, now());
-      this.#pairs.add(pair);
-      this.#entry(own.text).pairs.set(other.text, pair);
-      this.#entry(other.text).pairs.set(own.text, pair);
-    } else if (initiator ? pair.hasLater : pair.hasEarlier) {
-      // Introduced anew, by us or by the store: what was said before concerns another attempt.
-      pair.introducedAt = now();
-      for (const side of [pair.earlier, pair.later]) {
-        side.signals = 0;
-        side.report = undefined;
-      }
-    }
-    if (initiator) pair.hasLater = true;
-    else pair.hasEarlier = true;
+  /** A member of this process has joined; `reports`: its client does so. */
+  joined(own: string, reports: boolean): void {
+    if (this.#options.maxPairs === 0) return;
+    this.#entries.set(own, { since: this.#options.now(), pairs: undefined, reports });
   }
 
-  /** Where the signals are counted that one member sends to the other; `undefined` where no count is kept of the two. */
-  sideOf(sender: Address, receiver: Address): Side | undefined {
-    const pair = this.#find(sender.text, receiver.text);
-    if (pair === undefined || !pair.joins(sender, receiver)) return undefined;
-    return pair.earlier.address === sender ? pair.earlier : pair.later;
+  /** Where the signals are counted that one member sends to the other. */
+  sideOf(sender: Party, receiver: Party): Side | undefined {
+    return this.#enter(sender, receiver)?.sides(sender.address.text)[0];
   }
 
   /** The client that holds the address reports on its links. */
   reports(own: string): void {
-    if (this.#options.maxPairs > 0) this.#entry(own).reports = true;
+    const entry = this.#entries.get(own);
+    if (entry !== undefined) entry.reports = true;
   }
 
-  /** What a member says of its link to another. */
-  report(own: string, other: string, link: LinkReport): void {
-    const pair = this.#find(own, other);
+  /** What a member says of its link to another of its room. */
+  report(own: Party, other: Party, link: LinkReport): void {
+    const pair = this.#enter(own, other);
     if (pair === undefined) return;
-    const [ours, theirs] = pair.sides(own);
+    const [ours, theirs] = pair.sides(own.address.text);
     ours.report = link;
     if (link.state === "connected") this.#onConnected(pair, link);
     else if (link.state === "failed") this.#onFailed(pair, ours, theirs);
@@ -177,27 +172,36 @@ export class Ledger {
     if (pair.connected) return;
     pair.connected = true;
     if (pair.anew) this.healed++;
-    if (!counts(pair)) return;
+    if (!pair.counts) return;
     this.outcomes.count("connected");
     if (path !== undefined) this.paths.count(path);
     this.onConnected?.(this.#age(pair));
   }
 
   #onFailed(pair: Pair, ours: Side, theirs: Side): void {
-    const { introduceAnew, onFailed } = this.#options;
+    const { introduceAnew, onFailed, now } = this.#options;
     const state = theirs.report?.state;
     // Both say so, or the other one says nothing; where it says that all is well it will find out.
     const stalled = state === undefined || state === "failed" || state === "interrupted";
-    const [earlier, later] = [pair.earlier.address.text, pair.later.address.text];
+    const [one, other] = [ours.address.text, theirs.address.text];
     if (
-      stalled && !pair.anew && pair.hasEarlier && pair.hasLater &&
-      this.#entries.get(earlier)!.reports && this.#entries.get(later)!.reports
+      stalled && !pair.anew && ours.own && theirs.own &&
+      this.#entries.get(one)?.reports && this.#entries.get(other)?.reports
     ) {
       pair.anew = true;
-      if (introduceAnew(earlier, later)) {
+      const failure = this.#failure(pair, ours, theirs);
+      // What was said before concerns another attempt.
+      pair.introducedAt = now();
+      for (const side of [ours, theirs]) {
+        side.signals = 0;
+        side.report = undefined;
+      }
+      if (introduceAnew(one, other)) {
         this.anew++;
         return;
       }
+      pair.told = true;
+      return onFailed(failure);
     }
     if (pair.told) return;
     pair.told = true;
@@ -206,7 +210,7 @@ export class Ledger {
 
   /** Two that were introduced to each other are not any more. */
   parted(own: string, other: string): void {
-    const pair = this.#find(own, other);
+    const pair = this.#entries.get(own)?.pairs?.get(other);
     if (pair !== undefined) this.#end(pair);
   }
 
@@ -214,26 +218,26 @@ export class Ledger {
   departed(own: string): void {
     const entry = this.#entries.get(own);
     if (entry === undefined) return;
-    for (const pair of entry.pairs.values()) this.#end(pair);
+    for (const pair of entry.pairs?.values() ?? []) this.#end(pair);
     this.#entries.delete(own);
   }
 
   /** What is known of the pairs of a room, as far as they are kept. */
   ofRoom(room: string): RoomLinks {
-    let introduced = 0;
+    let pairs = 0;
     let connected = 0;
     const failed: FailedLink[] = [];
-    for (const pair of this.#pairs) {
-      if (splitAddress(pair.earlier.address.text).room !== room) continue;
-      introduced++;
-      const { earlier, later } = pair;
-      if ([earlier, later].some(({ report }) => report?.state === "connected")) connected++;
+    for (const pair of this.#queue) {
+      const { one, other } = pair;
+      if (pair.ended || splitAddress(one.address.text).room !== room) continue;
+      pairs++;
+      if ([one, other].some(({ report }) => report?.state === "connected")) connected++;
       else if (failed.length < MAX_TOLD) {
-        if (earlier.report?.state === "failed") failed.push(this.#failure(pair, earlier, later));
-        else if (later.report?.state === "failed") failed.push(this.#failure(pair, later, earlier));
+        if (one.report?.state === "failed") failed.push(this.#failure(pair, one, other));
+        else if (other.report?.state === "failed") failed.push(this.#failure(pair, other, one));
       }
     }
-    return { introduced, connected, failed };
+    return { pairs, connected, failed };
   }
 
   #failure(pair: Pair, ours: Side, theirs: Side): FailedLink {
@@ -251,40 +255,64 @@ export class Ledger {
     return (this.#options.now() - pair.introducedAt) / 1000;
   }
 
+  #enter(own: Party, other: Party): Pair | undefined {
+    const { maxPairs, now } = this.#options;
+    if (maxPairs === 0) return undefined;
+    const { text } = own.address;
+    let pair = this.#entries.get(text)?.pairs?.get(other.address.text);
+    if (pair !== undefined) return pair;
+    if (this.#size >= maxPairs) this.#forgetOldest();
+    const [ours, theirs] = [this.#entry(text), this.#entry(other.address.text)];
+    pair = new Pair(own, other, Math.max(ours.since, theirs.since, 0) || now());
+    (ours.pairs ??= new Map()).set(other.address.text, pair);
+    (theirs.pairs ??= new Map()).set(text, pair);
+    this.#queue.push(pair);
+    this.#size++;
+    return pair;
+  }
+
+  #forgetOldest(): void {
+    while (this.#queue[this.#head]?.ended) this.#head++;
+    const oldest = this.#queue[this.#head];
+    if (oldest !== undefined) this.#end(oldest, "forgotten");
+    // Now and then, so that each pair is moved once at the most.
+    if (2 * this.#head > this.#queue.length) this.#compact();
+  }
+
+  #compact(): void {
+    this.#queue = this.#queue.filter(({ ended }) => !ended);
+    this.#head = 0;
+  }
+
   #end(pair: Pair, as: Outcome = outcomeOf(pair)): void {
-    if (!this.#pairs.delete(pair)) return;
-    const [earlier, later] = [pair.earlier.address.text, pair.later.address.text];
-    this.#unlink(earlier, later);
-    this.#unlink(later, earlier);
-    if (!pair.connected && counts(pair)) this.outcomes.count(as);
+    if (pair.ended) return;
+    pair.ended = true;
+    this.#size--;
+    const [one, other] = [pair.one.address.text, pair.other.address.text];
+    this.#unlink(one, other);
+    this.#unlink(other, one);
+    if (!pair.connected && pair.counts) this.outcomes.count(as);
+    if (this.#queue.length > 64 && this.#queue.length > 4 * this.#size) this.#compact();
   }
 
   #unlink(own: string, other: string): void {
     const entry = this.#entries.get(own);
-    if (entry === undefined) return;
+    if (entry?.pairs === undefined) return;
     entry.pairs.delete(other);
-    // A member that reports is remembered until it departs.
-    if (entry.pairs.size === 0 && !entry.reports) this.#entries.delete(own);
-  }
-
-  #find(own: string, other: string): Pair | undefined {
-    return this.#entries.get(own)?.pairs.get(other);
+    if (entry.pairs.size > 0) return;
+    entry.pairs = undefined;
+    // Of another node's member nobody tells but by its pairs.
+    if (entry.since === 0) this.#entries.delete(own);
   }
 
   #entry(text: string): Entry {
     let entry = this.#entries.get(text);
-    if (entry === undefined) this.#entries.set(text, entry = { pairs: new Map(), reports: false });
+    if (entry === undefined) this.#entries.set(text, entry = { since: 0, pairs: undefined, reports: false });
     return entry;
   }
 }
 
-/** Of two on different nodes only that of the later one counts the pair. */
-function counts({ hasLater }: Pair): boolean {
-  return hasLater;
-}
-
-function outcomeOf({ earlier, later }: Pair): Outcome {
-  if ([earlier, later].some(({ report }) => report?.state === "failed")) return "failed";
-  if (earlier.signals > 0 && later.signals > 0) return "unreported";
-  return earlier.signals > 0 || later.signals > 0 ? "unanswered" : "silent";
+function outcomeOf({ one, other }: Pair): Outcome {
+  if ([one, other].some(({ report }) => report?.state === "failed")) return "failed";
+  return one.signals > 0 && other.signals > 0 ? "unreported" : "unanswered";
 }

@@ -435,15 +435,15 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
       else session.#send(encodeJoined(own.quoted));
     },
     introduced(session, own, other, initiator, info) {
-      session.#context.ledger.introduced(own, other, initiator);
+      if (initiator) session.#context.ledger.introduced++;
       session.#send(
         encodeStun(own.quoted, other.quoted, initiator, session.#client.version === 3 ? info : undefined),
       );
     },
-    signalled(session, own, other, tail) {
+    signalled(session, own, other, tail, away = false) {
       const { ledger, traffic } = session.#context;
       traffic.relayed++;
-      const side = ledger.sideOf(other, own);
+      const side = ledger.sideOf({ address: other, own: !away }, { address: own, own: true });
       if (side !== undefined) side.signals++;
       session.#send(encodeSignal(own.opening, other.quoted, tail));
     },
@@ -534,12 +534,12 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     if (head === undefined || this.#passes !== undefined) return;
     const { rooms, ledger } = this.#context;
     const route = rooms.route(this, from, to);
-    if (route === undefined) return;
+    if (route?.receiver.peer === undefined) return;
     const { sender, receiver } = route;
     this.#beaten = {
       head,
       route,
-      side: ledger.sideOf(sender, receiver),
+      side: ledger.sideOf({ address: sender, own: true }, { address: receiver, own: true }),
       opening: receiver.opening + sender.quoted,
     };
   }
@@ -647,7 +647,14 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     this.#context.log.debug("{own} reports on its link to {other}", { own, other, ...link });
     const detail = link.path ?? link.why;
     this.#context.links.count(detail === undefined ? link.state : `${link.state} ${detail}`);
-    ledger.report(own, other, link);
+    const pair = rooms.route(this, own, other);
+    if (pair === undefined) return;
+    const { sender, receiver } = pair;
+    ledger.report(
+      { address: sender, own: true },
+      { address: receiver, own: receiver.peer !== undefined },
+      link,
+    );
   }
 
   /** Version 2 has no word for it: there the call is passed over. */
@@ -722,7 +729,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
 
   #onJoined(address: string): void {
     if (this.#passes?.confirm(address)) this.#context.onPass(this);
-    if (this.#reports) this.#context.ledger.reports(address);
+    this.#context.ledger.joined(address, this.#reports);
     this.#keep();
     this.#onChanged();
   }

@@ -31,15 +31,19 @@ export function clientFrame(payload: string | Uint8Array, opcode = TEXT): Uint8A
 
 const CLOSE_FRAME = clientFrame(new Uint8Array([1000 >> 8, 1000 & 0xff]), CLOSE);
 
-const HANDSHAKE = encoder.encode([
-  "GET / HTTP/1.1",
-  "Host: localhost",
-  "Upgrade: websocket",
-  "Connection: Upgrade",
-  "Sec-WebSocket-Version: 13",
-  `Sec-WebSocket-Key: ${btoa("sixteen bytes it")}`,
-  "\r\n",
-].join("\r\n"));
+function handshake(path: string): Uint8Array {
+  return encoder.encode([
+    `GET ${path} HTTP/1.1`,
+    "Host: localhost",
+    "Upgrade: websocket",
+    "Connection: Upgrade",
+    "Sec-WebSocket-Version: 13",
+    `Sec-WebSocket-Key: ${btoa("sixteen bytes it")}`,
+    "\r\n",
+  ].join("\r\n"));
+}
+
+const HANDSHAKE = handshake("/");
 
 /** What comes from an idle socket fits in many times over. */
 const SMALL_BUFFER = 512;
@@ -60,12 +64,13 @@ export class Peer {
    * Connects to a server on this machine.
    *
    * @param bufferBytes the largest frame that can be received
+   * @param path with which it is asked for
    */
-  static async connect(port: number, bufferBytes = SMALL_BUFFER): Promise<Peer> {
+  static async connect(port: number, bufferBytes = SMALL_BUFFER, path?: string): Promise<Peer> {
     const connection = await Deno.connect({ hostname: "127.0.0.1", port });
     connection.setNoDelay(true);
     const peer = new Peer(connection, bufferBytes);
-    await peer.send(HANDSHAKE);
+    await peer.send(path === undefined ? HANDSHAKE : handshake(path));
     await peer.#finishHandshake();
     return peer;
   }

@@ -104,7 +104,7 @@ Deno.test("rooms and members are listed, in pages", async () => {
     assert(Date.parse(y!["until"]!) > Date.now() + 3_000_000);
     assertEquals(
       (await ask("/admin/rooms/a?limit=1")).body,
-      { room: "a", links: { introduced: 1, connected: 0, failed: [] }, peers: [x], next: "x" },
+      { room: "a", links: { pairs: 0, connected: 0, failed: [] }, peers: [x], next: "x" },
     );
     assertEquals(((await ask("/admin/rooms/a?after=x")).body as typeof body).peers, [y!]);
   }, { tokenSecretFile: secret.path, openRooms: ["*"] });

@@ -56,6 +56,7 @@ Deno.test("sockets, rooms, addresses, calls, signals, messages and bytes are cou
     'signal_calls_total{call="ping"}': 1,
     'signal_calls_total{call="signal"}': 1,
     signal_signals_relayed_total: 1,
+    signal_pairs_introduced_total: 1,
     signal_received_messages_total: 4,
     signal_received_bytes_total: bytes(
       ["join", "alice", "room"],
@@ -144,12 +145,13 @@ Deno.test("pairs are counted by what became of them, by path and by the time tha
   delete grown["signal_pair_seconds_sum"];
   assertEquals(grown, {
     'signal_pairs_total{outcome="connected"}': 2,
-    'signal_pairs_total{outcome="silent"}': 1,
     'signal_pair_path_total{path="host"}': 1,
     'signal_pair_path_total{path="relay"}': 1,
     signal_pair_seconds_count: 2,
     signal_pairs_reintroduced_total: 1,
     signal_pairs_healed_total: 1,
+    // One of them twice.
+    signal_pairs_introduced_total: 4,
     'signal_link_reports_total{report="connected host"}': 1,
     'signal_link_reports_total{report="connected relay"}': 1,
     'signal_link_reports_total{report="failed ice-failed"}': 2,
