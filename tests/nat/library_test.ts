@@ -106,6 +106,34 @@ testWith(unavailable, "a link that stays broken says so, and comes about once it
   await alice.next(({ heard }) => typeof heard === "number");
 });
 
+/** What the server's metrics say, read on its own machine. */
+async function figures(lab: NatLab, url: string): Promise<string> {
+  const command = `fetch("${url.replace("ws", "http")}/metrics").then((r) => r.text()).then(console.log)`;
+  await using asking = lab.start("server", [Deno.execPath(), "eval", command], "piped");
+  return await new Response(asking.process.stdout).text();
+}
+
+testWith(
+  unavailable,
+  "a symmetric pair without TURN: both say that it takes one, it is tried once more, and the operator sees it",
+  async () => {
+    await using lab = await createNatLab({ mapping: "symmetric" });
+    // On the server's machine its public address is as near as any.
+    await using server = await signal(lab, "--metrics-port", "9390");
+    await using first = library(lab, "peerA", "mesh", server.url, "alice");
+    await using second = library(lab, "peerB", "mesh", server.url, "bob");
+    for (const peer of [first, second].map(lines)) {
+      assertEquals((await peer.next(({ state }) => state === "failed"))["why"], "relay-needed");
+    }
+    const metrics = server.url.replace(":3903", ":9390");
+    let said = "";
+    while (!/^signal_pairs_reintroduced_total 1$/m.test(said)) said = await figures(lab, metrics);
+    assertMatch(said, /^signal_link_reports_total\{report="failed relay-needed"\} \d+$/m);
+    await Promise.all([first, second].map((peer) => peer[Symbol.asyncDispose]()));
+    while (!/^signal_pairs_total\{outcome="failed"\} 1$/m.test(said)) said = await figures(lab, metrics);
+  },
+);
+
 for (const mapping of ["cone", "symmetric", "blocked"] as const) {
   testWith(unavailable, `the check tells a ${mapping} network by what it does`, async () => {
     await using lab = await createNatLab({ mapping: mapping === "symmetric" ? "symmetric" : "cone" });
