@@ -333,7 +333,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     else close();
   }
 
-  /** Tells the client that the server stops, and when to come back. It gets nothing more. */
+  /** Tells the client that the server stops, and when to come back. It gets nothing more, if it has heard that. */
   sayGoodbye(retryAfterMs: number): void {
     const { socket, version } = this.#client;
     if (version === 3 && socket.readyState !== WebSocket.CONNECTING) {
@@ -708,7 +708,8 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
 
   /** Keeps what it holds for a client that is gone and may come back. False where it has nothing to come back to. */
   #fallAsleep(): boolean {
-    if (!this.#open || !this.#kept || this.#outbox.backlog!.stopped) return false;
+    // Where it was told goodbye nothing is kept any more, though its socket may still be open.
+    if (!this.#open || !this.#kept || (this.#outbox.backlog?.stopped ?? true)) return false;
     if (this.#context.rooms.standings(this).length === 0) return false;
     this.#open = false;
     this.#asleep = true;

@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../kit/assert.ts";
 import { TestClient } from "../kit/client.ts";
 import { fileWith } from "../kit/files.ts";
+import { ResumingClient } from "../kit/resuming.ts";
 import { serverProcess, startFlags, testServer } from "../kit/server.ts";
 import { signal } from "../nat/firewalls.ts";
 import { createNatLab, natLabUnavailable } from "../nat/nat.ts";
@@ -49,6 +50,22 @@ Deno.test("when a server stops all are told at once, and closed over half of the
   const late = closings.filter((at) => at > told).length;
   assert(late > 200, `${late} of 450 were closed after all had been told`);
   assert(closings.at(-1)! - begun < 4000, "it took longer than half of the drain, and a delay");
+});
+
+Deno.test("a connection that breaks between the goodbye and its turn to be closed is none to come back to", async () => {
+  const server = testServer({ drain: 4 });
+  const others = await Promise.all(Array.from({ length: 450 }, () => TestClient.open(server.url)));
+  const members = await Promise.all(
+    Array.from({ length: 10 }, (_, i) => ResumingClient.join(server.port, `m${i}`, `room${i}`)),
+  );
+  const drained = server.drain();
+  for (const member of members) {
+    while (!(await member.raw.text())!.startsWith('["goodbye"'));
+    member.drop();
+  }
+  await drained;
+  assertEquals(server.health().sleeping, 0);
+  await Promise.all(others.map(({ closed }) => closed));
 });
 
 Deno.test("a server whose event loop is late all the time is not ready, and is again when that is over", async () => {
