@@ -336,9 +336,9 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
   /** Tells the client that the server stops, and when to come back. It gets nothing more, if it has heard that. */
   sayGoodbye(retryAfterMs: number): void {
     const { socket, version } = this.#client;
-    if (version === 3 && socket.readyState !== WebSocket.CONNECTING) {
-      this.#send(encodeGoodbye("shutdown", retryAfterMs));
-    }
+    // Version 2 has no word for it, nor for departures: until its turn comes all goes on.
+    if (version === 2) return;
+    if (socket.readyState !== WebSocket.CONNECTING) this.#send(encodeGoodbye("shutdown", retryAfterMs));
     this.#outbox.close();
   }
 

@@ -302,3 +302,18 @@ testWith(natLabUnavailable(), "at an address of the internet its own STUN is fou
   };
   assertEquals(await atPublicHost(health), "ok");
 });
+
+Deno.test("clients of version 2 signal until it is their turn to be closed", async () => {
+  const server = testServer({ drain: 4 });
+  const others = await Promise.all(Array.from({ length: 450 }, () => TestClient.open(server.url)));
+  const [alice, bob] = [await TestClient.open(server.url), await TestClient.open(server.url)];
+  await alice.call(["join", "a", "r"], ["join", "r:a"]);
+  await bob.call(["join", "b", "r"], ["join", "r:b"], ["stun", "r:b", "r:a", true]);
+  await alice.expect(["stun", "r:a", "r:b", false]);
+  const drained = server.drain();
+  await others[0]!.closed;
+  bob.send(["signal", "r:b", "r:a", 1]);
+  await alice.expect(["signal", "r:a", "r:b", 1]);
+  await drained;
+  assertEquals((await alice.closed).code, 1012);
+});
