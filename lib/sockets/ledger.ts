@@ -43,6 +43,8 @@ class Pair {
   /** It was introduced once more. */
   anew = false;
   connected = false;
+  /** One of the two has said so, of this attempt or the one before. */
+  failed = false;
   /** Its failure was told. */
   told = false;
   ended = false;
@@ -180,6 +182,7 @@ export class Ledger {
 
   #onFailed(pair: Pair, ours: Side, theirs: Side): void {
     const { introduceAnew, onFailed, now } = this.#options;
+    pair.failed = true;
     const state = theirs.report?.state;
     // Both say so, or the other one says nothing; where it says that all is well it will find out.
     const stalled = state === undefined || state === "failed" || state === "interrupted";
@@ -312,7 +315,7 @@ export class Ledger {
   }
 }
 
-function outcomeOf({ one, other }: Pair): Outcome {
-  if ([one, other].some(({ report }) => report?.state === "failed")) return "failed";
+function outcomeOf({ one, other, failed }: Pair): Outcome {
+  if (failed) return "failed";
   return one.signals > 0 && other.signals > 0 ? "unreported" : "unanswered";
 }

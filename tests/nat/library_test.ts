@@ -126,11 +126,21 @@ testWith(
       assertEquals((await peer.next(({ state }) => state === "failed"))["why"], "relay-needed");
     }
     const metrics = server.url.replace(":3903", ":9390");
-    let said = "";
-    while (!/^signal_pairs_reintroduced_total 1$/m.test(said)) said = await figures(lab, metrics);
+    const until = async (pattern: RegExp) => {
+      const deadline = performance.now() + PATIENCE_MS;
+      for (;;) {
+        const said = await figures(lab, metrics);
+        if (pattern.test(said)) return said;
+        assert(
+          performance.now() < deadline,
+          `waited in vain for ${pattern}: ${said.match(/^signal_(pair|link).*$/gm)}`,
+        );
+      }
+    };
+    const said = await until(/^signal_pairs_reintroduced_total 1$/m);
     assertMatch(said, /^signal_link_reports_total\{report="failed relay-needed"\} \d+$/m);
     await Promise.all([first, second].map((peer) => peer[Symbol.asyncDispose]()));
-    while (!/^signal_pairs_total\{outcome="failed"\} 1$/m.test(said)) said = await figures(lab, metrics);
+    await until(/^signal_pairs_total\{outcome="failed"\} 1$/m);
   },
 );
 

@@ -97,6 +97,16 @@ Deno.test("a pair that stalls is introduced anew once, where both report; then i
   assertEquals(outcomes(), { connected: 1 });
 });
 
+Deno.test("a pair that departs in the midst of its second attempt has failed", () => {
+  const { ledger, meet, send, outcomes } = bench();
+  meet(true);
+  ledger.report(BOB, ALICE, { state: "failed" });
+  send(BOB, ALICE);
+  send(ALICE, BOB);
+  ledger.departed("r:bob");
+  assertEquals(outcomes(), { failed: 1 });
+});
+
 Deno.test("a pair is not introduced anew where one side does not report, is elsewhere, or says that all is well", () => {
   const { ledger, failed, anew, meet } = bench();
   meet();
