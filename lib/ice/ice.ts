@@ -103,8 +103,9 @@ async function askPublicly(host: string, port: number): Promise<PublicStun | und
     using path = udpPath({ transport: "udp", hostname, port });
     const reflexive = await askBinding(path, SELF_CHECK_PATIENCE);
     if (reflexive === undefined) return "unanswered";
-    const address = ipaddr.fromByteArray([...reflexive.address]);
-    return isPrivateAddress(address) ? "private" : "ok";
+    // Whoever names a private address serves those who are near.
+    if (isPrivateAddress(ipaddr.parse(hostname))) return "ok";
+    return isPrivateAddress(ipaddr.fromByteArray([...reflexive.address])) ? "private" : "ok";
   } catch {
     return undefined;
   }
