@@ -3,7 +3,7 @@
 import recorded from "./conversations.json" with { type: "json" };
 import { rules } from "./rules.ts";
 import { Disappointment, Talker } from "./talker.ts";
-import { readFlags, readServerUrl } from "./usage.ts";
+import { plain, readFlags, readServerUrl } from "./usage.ts";
 import { UsageError } from "../config/command_line.ts";
 
 const HELP = `Hold a server against the protocol
@@ -61,7 +61,7 @@ export async function conform(args: readonly string[], print: (line: string) => 
     if (tap) {
       print(`${why === undefined ? "ok" : "not ok"} ${i + 1} - ${name.replaceAll("#", "\\#")}`);
       if (why !== undefined) print(`  ---\n  message: ${JSON.stringify(why)}\n  ...`);
-    } else if (why !== undefined) print(`not so: ${name}\n        ${why}`);
+    } else if (why !== undefined) print(`not so: ${name}\n        ${plain(why)}`);
   }
   if (!tap) {
     print(`${checks.length - failed} of ${checks.length} are so${failed > 0 ? `, ${failed} are not` : ""}.`);

@@ -18,7 +18,7 @@ import {
 import type { IceServer } from "../protocol/ice_servers.ts";
 import { isLoopback, isPrivateAddress, parseAddress } from "../runtime/addresses.ts";
 import { Disappointment, Talker, VERSION_3 } from "./talker.ts";
-import { readFlags, readNumber, readServerUrl } from "./usage.ts";
+import { plain, readFlags, readNumber, readServerUrl } from "./usage.ts";
 
 const HELP = `Look at a server from here as its clients do
 
@@ -97,7 +97,7 @@ export async function doctor(args: readonly string[], print: (line: string) => v
   const tell = (name: string, finding: Finding) => {
     steps.push({ name, ...finding });
     if (json) return;
-    print(`${MARKS[finding.verdict].padEnd(7)}${name.padEnd(10)} ${finding.text}`);
+    print(`${MARKS[finding.verdict].padEnd(7)}${name.padEnd(10)} ${plain(finding.text)}`);
     if (finding.advice) print(`${" ".repeat(18)}${finding.advice}`);
   };
   const look = async (name: string, find: () => Promise<Finding>): Promise<Finding> => {

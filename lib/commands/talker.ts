@@ -2,6 +2,9 @@
 
 export const VERSION_3 = "diva.signal.v3";
 
+/** Messages that may wait to be looked at: a server that sends more unasked is none that could be talked to. */
+const MAX_WAITING = 10_000;
+
 /** An answer that did not come, or was another. */
 export class Disappointment extends Error {
   override name = "Disappointment";
@@ -24,7 +27,10 @@ export class Talker implements Disposable {
       const awaited = this.#awaited;
       this.#awaited = undefined;
       if (awaited) awaited.resolve(text);
-      else this.#received.push(text);
+      else if (this.#received.push(text) > MAX_WAITING) {
+        this.#received.length = 0;
+        socket.close();
+      }
     };
     this.closed = new Promise((resolve) => {
       socket.onclose = ({ code, reason }) => {

@@ -41,3 +41,8 @@ export function readNumber(flags: Flags, name: string, usual: number, min: numbe
   }
   return value;
 }
+
+/** A text of a stranger's for a terminal: what would move the cursor, or worse, is a question mark. */
+export function plain(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, "?");
+}

@@ -93,6 +93,30 @@ Deno.test("a server of version 2 alone, whose clock is wrong", async () => {
   assertMatch(of("clock").text, /36\d\d s slow/);
 });
 
+Deno.test("what a server says moves no cursor, and one that says too much is not listened to", async () => {
+  let flood = false;
+  await using http = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => {
+    if (request.headers.get("upgrade") !== "websocket") return new Response("hello");
+    const asksForThree = request.headers.get("sec-websocket-protocol") !== null;
+    const { socket, response } = Deno.upgradeWebSocket(request, {
+      protocol: asksForThree ? "diva.signal.v3" : "",
+    });
+    socket.onopen = () => {
+      socket.send(JSON.stringify(["welcome", { server: "evil\u001b[2J\u009b31m" }]));
+      if (flood) { for (let i = 0; i < 20_000; i++) socket.send('["flood"]'); }
+    };
+    return response;
+  });
+  const lines: string[] = [];
+  const url = `ws://127.0.0.1:${http.addr.port}`;
+  await doctor(["--idle", "0", "--timeout", "1", url], (line) => lines.push(line));
+  const text = lines.join("\n");
+  assertMatch(text, /evil\?\[2J\?31m says welcome/);
+  flood = true;
+  const { of } = await examine("--idle", "1", url);
+  assertEquals(of("idle").verdict, "failed");
+});
+
 Deno.test("a proxy that is not believed, and one that ends what is idle", async () => {
   await using server = testServer();
   const header = (text: string) => text.replace(/\r\n/, "\r\nX-Forwarded-For: 198.51.100.7\r\n");
