@@ -38,8 +38,8 @@ Without options it listens on port ${OPTIONS.port.default} and is ready for use.
 variable that does the same as the flag, and the default. A flag wins over a variable.
 ${lines.join("\n")}
 
-A list is given by repeating the flag, or with commas. SIGTERM or SIGINT stops the server gently; a
-second one at once.`;
+A list is given by repeating the flag, or with commas. SIGTERM or SIGINT stops the server gently, a
+second one at once; SIGHUP has the files of secrets and keys read again.`;
 }
 
 /** Breaks a text between words; lines after the first are indented. */

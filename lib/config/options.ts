@@ -65,6 +65,14 @@ export const OPTIONS = {
     default: 3903,
     read: wholeNumber(0, 65535),
   }),
+  "base-path": option({
+    env: "SIGNAL_BASE_PATH",
+    value: "PATH",
+    help:
+      "the path below which all that has one is served, such as /signal; WebSockets are welcome on any path",
+    default: "/",
+    read: basePath,
+  }),
   "tls-cert": option<string | undefined>({
     env: "SIGNAL_TLS_CERT",
     value: "FILE",
@@ -193,14 +201,6 @@ export const OPTIONS = {
     help: "this node's, unlike all others: started again, it takes the place of its former life at once",
     default: undefined,
     read: word(/^[\w.-]{1,64}$/, "1 to 64 letters, digits, dots, dashes and underscores"),
-  }),
-  "base-path": option({
-    env: "SIGNAL_BASE_PATH",
-    value: "PATH",
-    help:
-      "the path below which all that has one is served, such as /signal; WebSockets are welcome on any path",
-    default: "/",
-    read: basePath,
   }),
   "page": option<"on" | "off">({
     heading: "The page for people",
