@@ -90,3 +90,55 @@ Deno.test("what an orchestrator injects for a service of our name is passed over
     );
   }
 });
+
+Deno.test("a reader of the log that goes away takes nothing with it", async () => {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "--quiet",
+      ...await startFlags(),
+      "main.ts",
+      "--port",
+      "0",
+      "--host",
+      "127.0.0.1",
+      "--stun-port",
+      "off",
+    ],
+    cwd: ROOT,
+    env: { LOG_FORMAT: "text", LOG_LEVEL: "debug" },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "null",
+  }).spawn();
+  try {
+    const reader = child.stdout.getReader();
+    const decoder = new TextDecoder();
+    let said = "";
+    while (!/ws:\/\/127\.0\.0\.1:\d+/.test(said)) said += decoder.decode((await reader.read()).value);
+    const [url] = /ws:\/\/127\.0\.0\.1:\d+/.exec(said)!;
+    await reader.cancel();
+    using client = await TestClient.open(url);
+    for (let round = 0; round < 20; round++) {
+      await client.call(
+        ["join", `a${round}`, "r"],
+        ["join", `r:a${round}`],
+        ...round > 0 ? others(round) : [],
+      );
+    }
+    child.kill("SIGTERM");
+    assertEquals((await child.status).code, 0);
+  } finally {
+    try {
+      child.kill("SIGKILL");
+    } catch { /* it has ended */ }
+  }
+
+  /** What a socket is told that joins once more: each of its addresses is introduced to the new one, and the other way. */
+  function others(round: number): unknown[] {
+    return Array.from({ length: round }, (_, i) => [
+      ["stun", `r:a${i}`, `r:a${round}`, false],
+      ["stun", `r:a${round}`, `r:a${i}`, true],
+    ]).flat();
+  }
+});
