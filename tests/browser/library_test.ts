@@ -262,6 +262,37 @@ test("the page: a room for two, their mesh, their chat, a camera, and the check"
   assertEquals(complaints, []);
 });
 
+test(
+  "the page can be used while the library is on its way, and says when it never comes",
+  async (browser, server) => {
+    const page = await (await browser.newContext()).newPage();
+    page.setDefaultTimeout(PATIENCE_MS);
+    const arrival = Promise.withResolvers<void>();
+    await page.route("**/client.js", async (route) => {
+      await arrival.promise;
+      await route.continue();
+    });
+    await page.goto(server.httpUrl);
+    assertMatch(await page.locator("#room").inputValue(), /^[a-z2-9]{4}-[a-z2-9]{4}-[a-z2-9]{4}$/);
+    await page.locator("#room").fill("mine");
+    await page.getByRole("button", { name: "Open the room" }).click();
+    await page.getByRole("button", { name: "Joining" }).waitFor();
+    arrival.resolve();
+    await page.getByText("You are in the room, alone so far.").waitFor();
+    assertEquals(await page.locator("#link").innerText(), `${server.httpUrl}/#room=mine`);
+
+    const other = await (await browser.newContext()).newPage();
+    other.setDefaultTimeout(PATIENCE_MS);
+    await other.route("**/client.js", (route) => route.abort());
+    await other.goto(server.httpUrl);
+    await other.getByRole("button", { name: "Open the room" }).click();
+    await other.getByText("That did not work").waitFor();
+    await other.getByRole("button", { name: "Check now" }).click();
+    await other.getByText("Load this page again").waitFor();
+    await other.getByRole("button", { name: "Check again" }).waitFor();
+  },
+);
+
 test("the page weighs less than 80 KiB, and can be turned off", async (browser, server) => {
   const page = await browser.newPage();
   let bytes = 0;

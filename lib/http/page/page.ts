@@ -7,10 +7,10 @@ import { correction, generate } from "lean-qr";
 import { toSvg } from "lean-qr/extras/svg";
 import type { Mesh, Peer, Step } from "../../client/mod.ts";
 
-/** As every application gets it; not a copy within this file. */
-const library: typeof import("../../client/mod.ts") = await import(
-  new URL("client.js", import.meta.url).href
-);
+/** As every application gets it; not a copy within this file. The page is there to be used while it is on its way. */
+const library = (): Promise<typeof import("../../client/mod.ts")> =>
+  import(new URL("client.js", import.meta.url).href);
+library().catch(() => {/* whoever needs it asks once more, and is told */});
 
 /** What the pages tell each other. */
 interface Word {
@@ -81,11 +81,12 @@ roomInput.addEventListener("input", () => {
 async function open(): Promise<void> {
   const button = element<HTMLButtonElement>("open");
   const room = roomInput.value.trim();
-  if (!room || mesh) return;
+  if (!room || mesh || button.disabled) return;
   button.disabled = true;
   button.textContent = "Joining …";
   try {
-    mesh = await library.joinMesh({ room: `page/${room}`, keep: "tab" });
+    const { joinMesh } = await library();
+    mesh = await joinMesh({ room: `page/${room}`, keep: "tab" });
   } catch (error) {
     element("enter-note").textContent = `That did not work: ${
       (error as Error).message
@@ -338,25 +339,32 @@ async function check(): Promise<void> {
   run.disabled = true;
   run.textContent = "Checking …";
   steps.replaceChildren();
-  const { text } = await library.diagnose({
-    quietSeconds: element<HTMLInputElement>("quiet").checked ? 70 : 0,
-    onStep: ({ name, verdict, text, advice }) => {
-      const item = make("li");
-      const body = make("div");
-      body.append(make("b", `${TITLES[name]} `), text);
-      if (advice) body.append(make("small", advice));
-      const sign = make("span", SIGNS[verdict], verdict);
-      sign.setAttribute("aria-label", verdict);
-      sign.setAttribute("role", "img");
-      item.append(sign, body);
-      steps.append(item);
-    },
-  });
-  run.disabled = false;
-  run.textContent = "Check again";
-  const button = element("copy-report");
-  button.hidden = element("check-note").hidden = false;
-  button.onclick = () => copy(button, `${text}${navigator.userAgent}\n`);
+  const show = (title: string, verdict: Step["verdict"], text: string, advice = "") => {
+    const item = make("li");
+    const body = make("div");
+    body.append(make("b", `${title} `), text);
+    if (advice) body.append(make("small", advice));
+    const sign = make("span", SIGNS[verdict], verdict);
+    sign.setAttribute("aria-label", verdict);
+    sign.setAttribute("role", "img");
+    item.append(sign, body);
+    steps.append(item);
+  };
+  try {
+    const { diagnose } = await library();
+    const { text } = await diagnose({
+      quietSeconds: element<HTMLInputElement>("quiet").checked ? 70 : 0,
+      onStep: ({ name, verdict, text, advice }) => show(TITLES[name], verdict, text, advice),
+    });
+    const button = element("copy-report");
+    button.hidden = element("check-note").hidden = false;
+    button.onclick = () => copy(button, `${text}${navigator.userAgent}\n`);
+  } catch (error) {
+    show("Check", "failed", (error as Error).message, "Is the server still there? Load this page again.");
+  } finally {
+    run.disabled = false;
+    run.textContent = "Check again";
+  }
 }
 
 element("run").addEventListener("click", check);
