@@ -7,7 +7,7 @@ import { help } from "./lib/config/help.ts";
 import { isSubcommand, type Subcommand } from "./lib/config/subcommands.ts";
 import { type Config, VARIABLES, VERSION } from "./lib/config/options.ts";
 import { Renewal, RENEWAL_INTERVAL } from "./lib/config/renewal.ts";
-import { explain, FileError, readSecrets } from "./lib/config/startup.ts";
+import { checkCertificate, explain, FileError, readSecrets } from "./lib/config/startup.ts";
 import { askHealth } from "./lib/http/healthcheck.ts";
 import type { Health } from "./lib/http/site.ts";
 import type { RedisStore } from "./lib/rooms/redis.ts";
@@ -48,7 +48,7 @@ async function loadShared({ engine }: Config): Promise<typeof RedisStore | undef
 export function start(config: Config, shared?: typeof RedisStore): Server {
   const secrets = readSecrets(config);
   const log = config.logAddresses === "off" ? withoutAddresses(programLog) : programLog;
-  const { tls } = secrets;
+  let { tls } = secrets;
   const now = () => performance.now();
   const failed = Promise.withResolvers<Error>();
   const service = new Service(config, { secrets, log, now, shared, onFault: failed.resolve });
@@ -112,7 +112,19 @@ export function start(config: Config, shared?: typeof RedisStore): Server {
   announce(first.hostname, port, tls !== undefined);
   service.open(port);
 
-  const renewal = new Renewal(config, { secrets, log, take: (secrets) => service.renew(secrets) });
+  const renewal = new Renewal(config, {
+    secrets,
+    log,
+    take: (secrets) => service.renew(secrets),
+    certify: (fresh) => {
+      checkCertificate(
+        config,
+        () => listenOn(config.host, (hostname) => Deno.listenTls({ hostname, port: 0, ...fresh })),
+      );
+      tls = fresh;
+      return listeners.map((listener) => listener.renew()).every(Boolean);
+    },
+  });
   const renewing = renewal.needed ? setInterval(() => renewal.look(), RENEWAL_INTERVAL) : undefined;
 
   let stopped: Promise<void> | undefined;
@@ -138,7 +150,9 @@ export function start(config: Config, shared?: typeof RedisStore): Server {
     },
     health: () => service.health(),
     failed: failed.promise,
-    renew: () => renewal.look(true),
+    renew() {
+      if (stopped === undefined) renewal.look(true);
+    },
     drain: () => stopped ??= drain(),
   };
 }

@@ -13,6 +13,8 @@ export interface RenewalParts {
   readonly log: Log;
   /** Takes up another TURN secret, or other keys for tokens. Throws what is wrong with them. */
   readonly take: (secrets: Secrets) => void;
+  /** Listens with another certificate. Throws what is wrong with it; false where that can't be without a restart. */
+  readonly certify: (tls: NonNullable<Secrets["tls"]>) => boolean;
 }
 
 /** What can be taken up, by the words for it in the log. */
@@ -27,13 +29,11 @@ export class Renewal {
   #secrets: Secrets;
   /** Of each kind of trouble the last that was told. */
   #told = "";
-  #certificate: string | undefined;
 
   constructor(config: Config, parts: RenewalParts) {
     this.#config = config;
     this.#parts = parts;
     this.#secrets = parts.secrets;
-    this.#certificate = parts.secrets.tls?.cert;
   }
 
   /** Whether there is any file to look at. */
@@ -50,32 +50,47 @@ export class Renewal {
    * @param asked by somebody who waits for an answer, in the log
    */
   look(asked = false): void {
-    const { log, take } = this.#parts;
+    const { log } = this.#parts;
     if (asked) this.#told = "";
-    let secrets: Secrets;
     try {
-      secrets = readSecrets(this.#config);
-      const changed = Object.entries(PARTS)
-        .filter(([, of]) => of(secrets) !== of(this.#secrets))
-        .map(([name]) => name);
-      if (changed.length > 0) {
-        take(secrets);
-        this.#secrets = secrets;
-        log.info(`taken up from its file: ${changed.join(" and ")}`);
-      } else if (asked) log.info("asked to read its files again: nothing in them has changed");
+      const secrets = readSecrets(this.#config);
+      // One after the other: a certificate whose key is not there yet is not to keep the others waiting.
+      const taken = [this.#take(secrets), this.#certify(secrets)].some(Boolean);
+      if (asked && !taken) log.info("asked to read its files again: nothing in them has changed");
       this.#told = "";
     } catch (error) {
       if (!(error instanceof FileError || error instanceof RangeError)) throw error;
       if (error.message === this.#told) return;
       this.#told = error.message;
-      log.error(`a file can't be used, so all stays as it was: ${error.message}`);
-      return;
+      log.error(`a file can't be used, so what it held stays: ${error.message}`);
     }
-    if (secrets.tls === undefined || secrets.tls.cert === this.#certificate) return;
-    this.#certificate = secrets.tls.cert;
-    log.warn(
-      "The certificate has changed. It is taken up at the next start: the runtime can't change that of a listener, " +
-        "and closes all its WebSockets with it. A proxy in front can.",
-    );
+  }
+
+  #take(secrets: Secrets): boolean {
+    const { log, take } = this.#parts;
+    const changed = Object.entries(PARTS)
+      .filter(([, of]) => of(secrets) !== of(this.#secrets))
+      .map(([name]) => name);
+    if (changed.length === 0) return false;
+    take(secrets);
+    this.#secrets = { ...secrets, ...this.#secrets.tls && { tls: this.#secrets.tls } };
+    log.info(`taken up from its file: ${changed.join(" and ")}`);
+    return true;
+  }
+
+  #certify({ tls }: Secrets): boolean {
+    const { log, certify } = this.#parts;
+    const { tls: former } = this.#secrets;
+    if (tls === undefined || tls.cert === former?.cert && tls.key === former.key) return false;
+    const done = certify(tls);
+    this.#secrets = { ...this.#secrets, tls };
+    if (done) log.info("taken up from its file: the certificate");
+    else {
+      log.warn(
+        "The certificate has changed. It is taken up at the next start: this runtime can't change that of a " +
+          "listener, and closes all its WebSockets with it.",
+      );
+    }
+    return true;
   }
 }

@@ -28,13 +28,29 @@ export function explain(error: unknown, config: Config): string | undefined {
     config.tlsCert !== undefined &&
     (error instanceof Deno.errors.InvalidData || /key|cert/i.test(error.message))
   ) {
-    return `The certificate (--tls-cert ${config.tlsCert}) and key (--tls-key ${config.tlsKey}) can't be used: ` +
-      `${error.message}.`;
+    return certificateFault(config, error);
   }
   if (/lookup|resolve|invalid (?:host|ip)/i.test(error.message)) {
     return `${config.host} is neither an address nor a name that is known here (--host, SIGNAL_HOST).`;
   }
   return undefined;
+}
+
+function certificateFault({ tlsCert, tlsKey }: Config, { message }: Error): string {
+  return `The certificate (--tls-cert ${tlsCert}) and key (--tls-key ${tlsKey}) can't be used: ${message}.`;
+}
+
+/**
+ * Throws a `FileError` where nobody could listen with this certificate and key.
+ *
+ * @param listen tries it, on a port of its own
+ */
+export function checkCertificate(config: Config, listen: () => Disposable): void {
+  try {
+    listen()[Symbol.dispose]();
+  } catch (error) {
+    throw new FileError(certificateFault(config, error as Error));
+  }
 }
 
 /** What the files hold that options name. */

@@ -15,7 +15,11 @@ const sign = symbolOf(WebSocket.prototype, "[[serverHandleIdleTimeout]]");
 const { internal } = Deno as unknown as { internal?: symbol };
 const core = internal &&
   ((Deno as unknown as Inside)[internal] as {
-    core?: { tryClose?: (resource: number) => void; cancelTimer?: (timer: unknown) => void };
+    core?: {
+      tryClose?: (resource: number) => void;
+      cancelTimer?: (timer: unknown) => void;
+      resources?: () => Record<string, string>;
+    };
   } | undefined)?.core;
 
 /**
@@ -28,6 +32,21 @@ export function cut(socket: WebSocket): boolean {
   if (typeof resource !== "number" || typeof core?.tryClose !== "function") return false;
   core.tryClose(resource);
   return true;
+}
+
+/**
+ * Opens an HTTP server, and gives a way to end it, with its listening and its connections but for those that have become
+ * WebSockets: `shutdown` and an abort would close these as well. It finishes then. No way where there is none.
+ */
+export function openSeparable<T>(open: () => T): { readonly server: T; readonly separate?: () => void } {
+  const { resources, tryClose } = core ?? {};
+  if (typeof resources !== "function" || typeof tryClose !== "function") return { server: open() };
+  const before = resources();
+  const server = open();
+  const opened = Object.entries(resources()).filter(([id, kind]) =>
+    kind === "http" && before[id] === undefined
+  );
+  return opened.length === 1 ? { server, separate: () => tryClose(Number(opened[0]![0])) } : { server };
 }
 
 /** Who watches a socket: told of every message and pong before anything else is made of it. */

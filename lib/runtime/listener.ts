@@ -1,5 +1,7 @@
 /** An HTTP server that goes on listening. */
 
+import { openSeparable } from "./internals.ts";
+
 /** What a listener does with a port. */
 export interface ListenerOptions {
   /** Opens a server on it, which ends at once when the signal is aborted. */
@@ -8,7 +10,8 @@ export interface ListenerOptions {
   readonly onFailure: (error: unknown) => void;
 }
 
-const RETRY_MS = 200;
+/** Pauses before it is tried to listen again, in milliseconds. At first the port is still in use, for a moment. */
+const RETRY = { first: 1, most: 200 };
 
 /**
  * `Deno.serve` stops listening for good when a connection can't be accepted: when the process has run out of file
@@ -23,10 +26,14 @@ export class Listener {
   /** Resolves when the listener has been told to stop, and has; or was aborted. */
   readonly finished: Promise<void>;
   readonly #options: ListenerOptions;
-  readonly #abort = new AbortController();
   readonly #stopped = Promise.withResolvers<void>();
   readonly #aborted = Promise.withResolvers<void>();
-  #http: Deno.HttpServer<Deno.NetAddr>;
+  #http!: Deno.HttpServer<Deno.NetAddr>;
+  /** Of this server alone: the runtime would throw for one that has ended. */
+  #abort!: AbortController;
+  #separate: (() => void) | undefined;
+  /** It is ended so that another takes its place. */
+  #renewing = false;
   #stopping = false;
   #abortable = true;
 
@@ -36,9 +43,23 @@ export class Listener {
    */
   constructor(port: number, options: ListenerOptions) {
     this.#options = options;
-    this.#http = options.open(port, this.#abort.signal);
+    this.#open(port);
     ({ port: this.port, hostname: this.hostname } = this.#http.addr);
     this.finished = Promise.race([this.#keepOpen(), this.#aborted.promise]);
+  }
+
+  /**
+   * Listens anew, with what `open` does by now; for a few milliseconds nobody can connect. Ends connections, but for
+   * those that have become WebSockets. False where the runtime can't tell these apart: then nothing is done.
+   */
+  renew(): boolean {
+    if (this.#stopping || this.#separate === undefined) return false;
+    // Where it has ended already, and the next is not there yet, that will do it.
+    if (!this.#abortable) return true;
+    this.#renewing = true;
+    this.#abortable = false;
+    this.#separate();
+    return true;
   }
 
   /** Takes no new connections, and finishes when those that there are have ended. */
@@ -65,29 +86,44 @@ export class Listener {
   async #keepOpen(): Promise<void> {
     for (;;) {
       try {
-        return await this.#http.finished;
+        await this.#http.finished;
+        if (!this.#renewing) return;
       } catch (error) {
         if (this.#stopping) return;
         this.#abortable = false;
-        this.#options.onFailure(error);
+        if (!this.#renewing) this.#options.onFailure(error);
       }
-      while (!await this.#reopen()) if (this.#stopping) return;
+      let pause = this.#renewing ? RETRY.first : RETRY.most;
+      this.#renewing = false;
+      while (!await this.#reopen(pause)) {
+        if (this.#stopping) return;
+        pause = Math.min(2 * pause, RETRY.most);
+      }
     }
   }
 
-  async #reopen(): Promise<boolean> {
-    const pause = Promise.withResolvers<void>();
-    const timer = setTimeout(pause.resolve, RETRY_MS);
-    await Promise.race([pause.promise, this.#stopped.promise]);
+  async #reopen(pause: number): Promise<boolean> {
+    const due = Promise.withResolvers<void>();
+    const timer = setTimeout(due.resolve, pause);
+    await Promise.race([due.promise, this.#stopped.promise]);
     clearTimeout(timer);
     if (this.#stopping) return false;
     try {
-      this.#http = this.#options.open(this.port, this.#abort.signal);
+      this.#open(this.port);
       this.#abortable = true;
       return true;
-    } catch {
-      // Still no descriptor to listen with.
+    } catch (error) {
+      // No descriptor to listen with, or somebody else has taken the port; told when it is no matter of a moment.
+      if (pause > RETRY.most / 2 && pause < RETRY.most) this.#options.onFailure(error);
       return false;
     }
+  }
+
+  #open(port: number): void {
+    const abort = new AbortController();
+    const { server, separate } = openSeparable(() => this.#options.open(port, abort.signal));
+    this.#http = server;
+    this.#separate = separate;
+    this.#abort = abort;
   }
 }

@@ -129,7 +129,7 @@ Deno.test("SIGHUP takes up a new TURN secret and new keys for tokens; what is br
   Deno.writeTextFileSync(keys.path, "too short");
   Deno.writeTextFileSync(turn.path, "");
   server.kill("SIGHUP");
-  await server.said(/can't be used, so all stays as it was: --token-secret-file .*32 at least/);
+  await server.said(/can't be used, so what it held stays: --token-secret-file .*32 at least/);
   assertEquals((await ice(young))[0], 200);
   // Neither has a socket been closed, nor the process ended.
   assertEquals(await member.settle(), []);
@@ -169,7 +169,7 @@ Deno.test("an empty file, as a mount leaves it for a moment, is told once and fo
   await server.said(/nothing in them has changed/);
   server.kill("SIGTERM");
   const { stderr } = await server.output;
-  assertStringIncludes(stderr, "all stays as it was");
+  assertStringIncludes(stderr, "what it held stays");
 });
 
 Deno.test("--base-path puts all that has a path below one; health is found without it, too", async () => {

@@ -97,6 +97,74 @@ testWith(missing, "With a certificate the server speaks WSS and HTTPS", async ()
   assertStringIncludes(stdout, `listens on wss://127.0.0.1:${port} and https://127.0.0.1:${port}"`);
 });
 
+testWith(
+  missing,
+  "a renewed certificate is taken up without closing a socket, and one that can't be used is not",
+  async () => {
+    await using made = await certificates();
+    await using renewed = await certificates();
+    const [cert, key] = made.issued;
+    const flags = [...await startFlags(), `--allow-read=${made.directory}`];
+    await using server = await serverProcess(["--port", "0", ...tlsFlags(made.issued)], {}, flags);
+    const port = await server.port;
+    /** Whether one is served whose certificate this authority has signed. */
+    const serves = async ({ authority }: Certificates): Promise<boolean> => {
+      using client = Deno.createHttpClient({ caCerts: [authority] });
+      return await fetch(`https://127.0.0.1:${port}/healthz`, { client })
+        .then(async (answer) => (await answer.text(), true), (error) => {
+          assertStringIncludes(String(error.cause ?? error), "certificate");
+          return false;
+        });
+    };
+    assertEquals([await serves(made), await serves(renewed)], [true, false]);
+    using trusting = Deno.createHttpClient({ caCerts: [made.authority] });
+    const words: string[] = [];
+    const socket = new WebSocket(`wss://127.0.0.1:${port}`, { client: trusting });
+    let told = () => {};
+    socket.onmessage = ({ data }) => (words.push(data), told());
+    await new Promise((resolve) => socket.onopen = resolve);
+    const echoes = async (number: number) => {
+      const heard = new Promise<void>((resolve) => told = resolve);
+      socket.send(`["signal","room:alice","room:alice",${number}]`);
+      await heard;
+    };
+    const joined = new Promise<void>((resolve) => told = resolve);
+    socket.send('["join","alice","room"]');
+    await joined;
+
+    // As tools for certificates do it, one after the other: at first the key is another's.
+    await Deno.copyFile(renewed.issued[0], cert);
+    server.kill("SIGHUP");
+    await server.said(/a file can't be used, so what it held stays: The certificate [^"]*/);
+    assertEquals([await serves(made), await serves(renewed)], [true, false]);
+    await Deno.copyFile(renewed.issued[1], key);
+    server.kill("SIGHUP");
+    await server.said(/taken up from its file: the certificate/);
+    // The port is free for a moment; whoever comes then comes once more.
+    let took = false;
+    for (let tries = 0; !took && tries < 1000; tries++) took = await serves(renewed).catch(() => false);
+    assertEquals(took, true);
+    assertEquals(await serves(made), false);
+    await echoes(1);
+
+    // And once more, with a file that is none.
+    await Deno.writeTextFile(cert, "nothing\n");
+    server.kill("SIGHUP");
+    await server.said(/KeyMismatch[^]*stays: The certificate .* can't be used: /);
+    assertEquals(await serves(renewed), true);
+    await echoes(2);
+    assertEquals(words, [
+      '["join","room:alice"]',
+      '["signal","room:alice","room:alice",1]',
+      '["signal","room:alice","room:alice",2]',
+    ]);
+    const closed = new Promise<CloseEvent>((resolve) => socket.onclose = resolve);
+    server.kill("SIGTERM");
+    assertEquals((await closed).code, 1012);
+    assertEquals((await server.output).code, 0);
+  },
+);
+
 testWith(missing, "--healthcheck does not mind who has signed the certificate", async (t) => {
   await using made = await certificates();
   const flags = [...await startFlags(), `--allow-read=${made.directory}`];

@@ -1,6 +1,6 @@
 /** What we know of the runtime's insides. Where a new runtime has changed them, these fail, and SECURITY.md has to say so. */
 
-import { calm, canWatch, cut, ping, watch } from "../../lib/runtime/internals.ts";
+import { calm, canWatch, cut, openSeparable, ping, watch } from "../../lib/runtime/internals.ts";
 import { assertEquals } from "../kit/assert.ts";
 import { frame, Opcode, RawClient } from "../kit/raw_client.ts";
 
@@ -11,7 +11,8 @@ function serve(idleTimeout: number) {
     socket.onopen = () => opened.resolve(socket);
     return response;
   });
-  return { port: http.addr.port, opened: opened.promise, [Symbol.asyncDispose]: () => http.shutdown() };
+  const { finished, addr: { port } } = http;
+  return { port, finished, opened: opened.promise, [Symbol.asyncDispose]: () => http.shutdown() };
 }
 
 Deno.test("the runtime: a socket can be cut, with all that waits in it", async () => {
@@ -23,6 +24,23 @@ Deno.test("the runtime: a socket can be cut, with all that waits in it", async (
   assertEquals(cut(socket), true);
   assertEquals(await client.frame(), undefined);
   assertEquals(cut(new EventTarget() as WebSocket), false);
+});
+
+Deno.test("the runtime: an HTTP server can be ended apart from its WebSockets, and another takes its port", async () => {
+  const { server, separate } = openSeparable(() => serve(0));
+  using client = await RawClient.open(server.port);
+  const socket = await server.opened;
+  socket.onmessage = ({ data }) => socket.send(data);
+  separate!();
+  await server.finished;
+  Deno.listen({ hostname: "127.0.0.1", port: server.port }).close();
+  await client.send("still there");
+  assertEquals(await client.text(), "still there");
+  const closed = new Promise((resolve) => socket.onclose = resolve);
+  socket.close();
+  await client.frame();
+  await client.write(frame("", Opcode.close));
+  await closed;
 });
 
 Deno.test("the runtime: whoever watches a socket is told of messages and pongs, and nothing else is done", async () => {
