@@ -30,6 +30,10 @@ export interface Dialect {
   readonly introduces: boolean;
 }
 
+/** Milliseconds between two tries to reach a server that says that it is there, and how many there are. */
+const TRY_AGAIN = 100;
+const MAX_TRIES = 50;
+
 async function process(
   command: readonly string[],
   env: Record<string, string>,
@@ -50,6 +54,16 @@ async function process(
     const { done, value } = await reader.read();
     if (done) throw new Error(`${command.join(" ")} ended: ${said}`);
     said += value;
+  }
+  // Some say so before they listen.
+  for (let tries = 0;; tries++) {
+    try {
+      (await Deno.connect({ hostname: "127.0.0.1", port })).close();
+      break;
+    } catch (error) {
+      if (tries === MAX_TRIES) throw error;
+      await new Promise((resolve) => setTimeout(resolve, TRY_AGAIN));
+    }
   }
   // A pipe that nobody reads would stop it.
   (async () => {
