@@ -15,6 +15,7 @@ import { canWatch } from "./lib/runtime/internals.ts";
 import { Listener } from "./lib/runtime/listener.ts";
 import { configureLog, flushLog, log as programLog, withoutAddresses } from "./lib/runtime/log.ts";
 import { listenOn, onHangup, readableVariables, terminationSignal } from "./lib/runtime/process.ts";
+import { Systemd, SYSTEMD_VARIABLES } from "./lib/runtime/systemd.ts";
 import { Service } from "./lib/service.ts";
 
 /** A server that runs. */
@@ -172,6 +173,16 @@ function announce(address: string, port: number, tls: boolean): void {
   });
 }
 
+/** A way to tell systemd how the server is, where it asks for that and can be told. */
+function openSystemd(): Systemd | undefined {
+  const opened = Systemd.open(readableVariables(SYSTEMD_VARIABLES));
+  if (typeof opened !== "string") return opened;
+  programLog.warn(
+    `systemd asks to be told when the server is ready (Type=notify), and can't be: ${opened} Type=exec asks for nothing.`,
+  );
+  return undefined;
+}
+
 /** Prints how the server is that runs with this configuration; the exit status says whether it is well. */
 async function healthcheck(config: Config): Promise<number> {
   const { host, port } = config;
@@ -235,8 +246,12 @@ async function main(): Promise<number> {
     const stopping = terminationSignal(() => Deno.exit(1), () => performance.now());
     const server = start(config, await loadShared(config));
     onHangup(() => server.renew());
+    const systemd = openSystemd();
+    systemd?.ready(`listens on port ${server.port}`);
     const failure = await Promise.race([stopping, server.failed]);
+    systemd?.stopping();
     await server.drain();
+    systemd?.close();
     if (failure instanceof Error) throw failure;
     return 0;
   } catch (error) {

@@ -9,6 +9,7 @@
  */
 
 import manifest from "../deno.json" with { type: "json" };
+import { SYSTEMD_VARIABLES } from "../lib/runtime/systemd.ts";
 
 /** Deno's name for each platform that there is an executable for, by ours. */
 export const TARGETS: Readonly<Record<string, string>> = {
@@ -19,11 +20,23 @@ export const TARGETS: Readonly<Record<string, string>> = {
   "windows-x64": "x86_64-pc-windows-msvc",
 };
 
-/** The permissions of `deno task start`, and that to read: who knows where the files that options name will be. */
-function permissions(): string[] {
+/** What it takes to tell systemd how a service of the name `signal` is. */
+const SYSTEMD = [
+  `--allow-env=${SYSTEMD_VARIABLES.join(",")}`,
+  "--allow-write=/run/systemd/notify,/run/signal",
+];
+
+/**
+ * The permissions of `deno task start`, and that to read: who knows where the files that options name will be.
+ */
+function permissions(platform: string): string[] {
   const flags = /^deno run (.*) main\.ts$/.exec(manifest.tasks.start.command)?.[1];
   if (flags === undefined) throw new Error("the task 'start' is not of the form: deno run FLAGS main.ts");
-  return [...flags.split(" "), "--allow-read"];
+  return [
+    ...flags.split(" "),
+    "--allow-read",
+    ...platform.startsWith("linux") ? SYSTEMD : [],
+  ];
 }
 
 /**
@@ -40,7 +53,7 @@ export function compileArguments(platform: string, output: string, npmCache: str
     // Else everything that only the tests need would be in it as well.
     "--exclude-unused-npm",
     ...FOREIGN_TESTS.map((path) => `--exclude=${npmCache}/registry.npmjs.org/${path}`),
-    ...permissions(),
+    ...permissions(platform),
     `--target=${TARGETS[platform]}`,
     `--output=${output}`,
     "main.ts",

@@ -2,6 +2,7 @@
 
 import { compileArguments, executable, TARGETS } from "../../.ci/compile.ts";
 import manifest from "../../deno.json" with { type: "json" };
+import { SYSTEMD_VARIABLES } from "../../lib/runtime/systemd.ts";
 import { OPTIONS, SWITCHES } from "../../lib/config/options.ts";
 import { assert, assertEquals, assertLess, assertMatch, assertStringIncludes } from "../kit/assert.ts";
 import { missingBinaries, testWith } from "../kit/parts.ts";
@@ -54,7 +55,7 @@ function indexOf(bytes: Uint8Array, text: string): number {
 
 testWith(
   platform === undefined ? `there is no executable for ${Deno.build.target}` : missingBinaries("sha256sum"),
-  "An executable holds the server and nothing else, and may do what 'deno task start' may, and read files",
+  "An executable holds the server and nothing else, and may do what 'deno task start' may, read files, and tell systemd how it is",
   async (t) => {
     const directory = await Deno.makeTempDir();
     const { code, text } = await run(Deno.execPath(), ["run", "-A", ".ci/compile.ts", directory], {
@@ -112,11 +113,13 @@ testWith(
         .filter(([name, value]) => name.startsWith("allow_") && name !== "allow_import" && value !== null);
       const variables = (await startFlags()).find((flag) => flag.startsWith("--allow-env="))!
         .slice("--allow-env=".length).split(",");
+      const onLinux = platform!.startsWith("linux");
       assertEquals(Object.fromEntries(allowed), {
-        allow_env: variables,
+        allow_env: [...variables, ...onLinux ? SYSTEMD_VARIABLES : []],
         allow_net: [],
         allow_read: [],
         allow_sys: ["networkInterfaces", "systemMemoryInfo"],
+        ...onLinux ? { allow_write: ["/run/systemd/notify", "/run/signal"] } : {},
       });
       assertEquals(permissions.prompt, false);
     });
