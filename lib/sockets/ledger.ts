@@ -266,7 +266,7 @@ export class Ledger {
     if (pair !== undefined) return pair;
     if (this.#size >= maxPairs) this.#forgetOldest();
     const [ours, theirs] = [this.#entry(text), this.#entry(other.address.text)];
-    pair = new Pair(own, other, Math.max(ours.since, theirs.since, 0) || now());
+    pair = new Pair(own, other, Math.max(ours.since, theirs.since) || now());
     (ours.pairs ??= new Map()).set(other.address.text, pair);
     (theirs.pairs ??= new Map()).set(text, pair);
     this.#queue.push(pair);

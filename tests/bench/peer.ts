@@ -75,13 +75,27 @@ export class Peer {
     return peer;
   }
 
-  /** Opens `count` sockets, some at a time. */
-  static async connectMany(port: number, count: number, bufferBytes?: number): Promise<Peer[]> {
+  /**
+   * Opens `count` sockets, some at a time.
+   *
+   * @param path with which each is asked for, by its number from 0 on
+   */
+  static async connectMany(
+    port: number,
+    count: number,
+    bufferBytes?: number,
+    path?: (number: number) => string,
+  ): Promise<Peer[]> {
     const atOnce = 64;
     const peers: Peer[] = [];
     while (peers.length < count) {
       const batch = Math.min(atOnce, count - peers.length);
-      peers.push(...await Promise.all(Array.from({ length: batch }, () => Peer.connect(port, bufferBytes))));
+      peers.push(
+        ...await Promise.all(Array.from(
+          { length: batch },
+          (_, i) => Peer.connect(port, bufferBytes, path?.(peers.length + i)),
+        )),
+      );
     }
     return peers;
   }

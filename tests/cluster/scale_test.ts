@@ -1,16 +1,14 @@
 /** Many members: the engine serves all nodes, and no step of its work may hold it up. */
 
 import { assertEquals, assertLess } from "../kit/assert.ts";
-import { eventually, missingEngine } from "../kit/cluster.ts";
+import { eventually, missingEngine, storeOptions } from "../kit/cluster.ts";
 import { testWith } from "../kit/parts.ts";
 import { run } from "../kit/programs.ts";
 import { redis } from "../kit/redis.ts";
 import { Accounts } from "../../lib/limits/accounts.ts";
 import { Source } from "../../lib/limits/source.ts";
-import { parseEngine } from "../../lib/rooms/redis/address.ts";
 import { RedisStore } from "../../lib/rooms/redis.ts";
 import type { RoomEvents } from "../../lib/rooms/store.ts";
-import { log } from "../../lib/runtime/log.ts";
 
 const MEMBERS = 10_000;
 const LOTS = 1_000_000;
@@ -44,18 +42,7 @@ testWith(
     const accounts = new Accounts({ client: lots, site: lots, network: lots });
     const account = accounts.of(Source.of("10.0.0.1"));
     const limits = { maxRoomPeers: 64, maxAddresses: LOTS, maxRooms: LOTS };
-    const stores = [1, 2].map(() =>
-      new RedisStore(events, limits, () => account, {
-        engine: parseEngine(engine.url)!,
-        prefix: "signal:",
-        name: "",
-        log,
-        now: () => performance.now(),
-        onFault: (fault) => {
-          throw fault;
-        },
-      })
-    );
+    const stores = [1, 2].map(() => new RedisStore(events, limits, () => account, storeOptions(engine)));
     const up = () => eventually("both are up", () => stores.every(({ state }) => state === "up"), 30_000);
     await up();
     for (let at = 0; at < MEMBERS; at += 500) {

@@ -2,11 +2,9 @@
 
 import { Accounts } from "../../lib/limits/accounts.ts";
 import { Source } from "../../lib/limits/source.ts";
-import { parseEngine } from "../../lib/rooms/redis/address.ts";
 import { RedisStore } from "../../lib/rooms/redis.ts";
-import { log } from "../../lib/runtime/log.ts";
 import { assertEquals } from "../kit/assert.ts";
-import { eventually, missingEngine } from "../kit/cluster.ts";
+import { eventually, missingEngine, storeOptions } from "../kit/cluster.ts";
 import { testWith } from "../kit/parts.ts";
 import { redis } from "../kit/redis.ts";
 
@@ -34,16 +32,7 @@ testWith(
         },
         { maxRoomPeers: 64, maxAddresses: 64, maxRooms: 64 },
         () => accounts.of(Source.of("10.0.0.1")),
-        {
-          engine: parseEngine(engine.url)!,
-          prefix: "signal:",
-          name: "",
-          log,
-          now: () => performance.now(),
-          onFault: (fault) => {
-            throw fault;
-          },
-        },
+        storeOptions(engine),
       )
     );
     const [here, there] = stores as [RedisStore<string>, RedisStore<string>];

@@ -2,6 +2,8 @@
 
 import type { Config } from "../../lib/config/options.ts";
 import { parseEngine } from "../../lib/rooms/redis/address.ts";
+import type { ClusterOptions } from "../../lib/rooms/redis.ts";
+import { log } from "../../lib/runtime/log.ts";
 import { missingBinaries } from "./parts.ts";
 import { type Redis, redis } from "./redis.ts";
 import { type TestServer, testServer } from "./server.ts";
@@ -49,6 +51,20 @@ export async function cluster(count: number, options: Partial<Config> = {}): Pro
     await made[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** With which a store shares the rooms of others of the same engine and prefix. */
+export function storeOptions({ url }: Redis, prefix = "signal:"): ClusterOptions {
+  return {
+    engine: parseEngine(url)!,
+    prefix,
+    name: "",
+    log,
+    now: () => performance.now(),
+    onFault: (fault) => {
+      throw fault;
+    },
+  };
 }
 
 /** Resolves once it holds, which is looked at again and again; rejects after a while. */

@@ -3,8 +3,8 @@
  * and their name says why; with CI=true they fail instead, so that nothing is left out there unnoticed.
  */
 
-/** The directories of PATH and those where programs for root are, which PATH may leave out. */
-const DIRECTORIES = [...(Deno.env.get("PATH") ?? "").split(":"), "/usr/sbin", "/sbin"];
+/** The directories of PATH and those where programs for root, and systemd itself, are, which PATH may leave out. */
+const DIRECTORIES = [...(Deno.env.get("PATH") ?? "").split(":"), "/usr/sbin", "/sbin", "/lib/systemd"];
 
 /** The full path of a program, or undefined where it isn't installed. */
 export function findBinary(name: string): string | undefined {

@@ -23,9 +23,14 @@ export async function run(command: readonly string[]): Promise<Outcome> {
 }
 
 /** Starts a program that is killed when its scope ends. Its output goes to the test's own error output. */
-export function start(command: readonly string[], stdout: "null" | "piped" = "null"): Running {
+export function start(
+  command: readonly string[],
+  stdout: "null" | "piped" = "null",
+  env: Record<string, string> = {},
+): Running {
   const process = new Deno.Command(program(command), {
     args: command.slice(1),
+    env,
     stdin: "null",
     stdout,
     stderr: "inherit",

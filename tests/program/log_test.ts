@@ -6,33 +6,31 @@ import { serverProcess, startFlags } from "../kit/server.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 
-Deno.test("a reader of the log that stops does not stop the server; going on, it is told what it missed", async () => {
-  const args = [
-    "run",
-    "--quiet",
-    ...await startFlags(),
-    "main.ts",
-    "--port",
-    "0",
-    "--host",
-    "127.0.0.1",
-    "--stun-port",
-    "off",
-  ];
+/** A server that logs everything, into a pipe of the test's own, which has been read until it listens. */
+async function logging() {
+  const place = ["--port", "0", "--host", "127.0.0.1", "--stun-port", "off"];
   const child = new Deno.Command(Deno.execPath(), {
-    args: [...args, "--log-level", "debug"],
+    args: ["run", "--quiet", ...await startFlags(), "main.ts", ...place],
     cwd: ROOT,
-    env: { LOG_FORMAT: "text" },
+    env: { LOG_FORMAT: "text", LOG_LEVEL: "debug" },
     stdin: "null",
     stdout: "piped",
     stderr: "null",
   }).spawn();
   const reader = child.stdout.getReader();
   const decoder = new TextDecoder();
+  for (let said = "";;) {
+    const { value, done } = await reader.read();
+    assert(!done, `the server ended: ${said}`);
+    said += decoder.decode(value);
+    const url = /ws:\/\/127\.0\.0\.1:\d+/.exec(said)?.[0];
+    if (url !== undefined) return { child, reader, decoder, url };
+  }
+}
+
+Deno.test("a reader of the log that stops does not stop the server; going on, it is told what it missed", async () => {
+  const { child, reader, decoder, url } = await logging();
   try {
-    let said = "";
-    while (!/ws:\/\/127\.0\.0\.1:\d+/.test(said)) said += decoder.decode((await reader.read()).value);
-    const [url] = /ws:\/\/127\.0\.0\.1:\d+/.exec(said)!;
     // Two lines for each: more than a pipe and our own memory for it take.
     using client = await TestClient.open(url);
     const room = "r".repeat(240);
@@ -92,31 +90,8 @@ Deno.test("what an orchestrator injects for a service of our name is passed over
 });
 
 Deno.test("a reader of the log that goes away takes nothing with it", async () => {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "--quiet",
-      ...await startFlags(),
-      "main.ts",
-      "--port",
-      "0",
-      "--host",
-      "127.0.0.1",
-      "--stun-port",
-      "off",
-    ],
-    cwd: ROOT,
-    env: { LOG_FORMAT: "text", LOG_LEVEL: "debug" },
-    stdin: "null",
-    stdout: "piped",
-    stderr: "null",
-  }).spawn();
+  const { child, reader, url } = await logging();
   try {
-    const reader = child.stdout.getReader();
-    const decoder = new TextDecoder();
-    let said = "";
-    while (!/ws:\/\/127\.0\.0\.1:\d+/.test(said)) said += decoder.decode((await reader.read()).value);
-    const [url] = /ws:\/\/127\.0\.0\.1:\d+/.exec(said)!;
     await reader.cancel();
     using client = await TestClient.open(url);
     for (let round = 0; round < 20; round++) {

@@ -14,19 +14,7 @@ const FLAGS = compileArguments("linux-x64", "", "").filter((argument) =>
 function missing(): string | undefined {
   if (Deno.build.os !== "linux") return "systemd is a matter of Linux";
   if (Deno.uid() !== 0) return "namespaces take root";
-  return missingBinaries("unshare", "systemctl") ??
-    (SYSTEMD === undefined ? "systemd not installed" : undefined);
-}
-
-const SYSTEMD = findBinary("systemd") ??
-  (exists("/lib/systemd/systemd") ? "/lib/systemd/systemd" : undefined);
-
-function exists(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
-  }
+  return missingBinaries("unshare", "systemctl", "systemd");
 }
 
 const UNIT = `[Unit]
@@ -92,7 +80,7 @@ mkdir -p /run/systemd/system
 cp ${directory}/*.service ${directory}/*.target /run/systemd/system
 printf '[Manager]\\nDefaultEnvironment=%s\\n' '${variables.join(" ")}' > ${directory}/system.conf
 mount --bind ${directory}/system.conf /etc/systemd/system.conf
-exec ${SYSTEMD} --system --unit=test.target --log-target=null --show-status=no`;
+exec ${findBinary("systemd")} --system --unit=test.target --log-target=null --show-status=no`;
       const { code, stderr } = await new Deno.Command("unshare", {
         args: [
           ...["--kill-child", "--fork", "--pid", "--mount-proc", "--mount", "--uts", "--ipc", "--cgroup"],

@@ -1,6 +1,5 @@
-import { parseEngine } from "../../lib/rooms/redis/address.ts";
 import { RedisStore } from "../../lib/rooms/redis.ts";
-import { log } from "../../lib/runtime/log.ts";
+import { storeOptions } from "../kit/cluster.ts";
 import { missingBinaries } from "../kit/parts.ts";
 import { type Redis, redis } from "../kit/redis.ts";
 import { testStore } from "./store_conformance.ts";
@@ -20,16 +19,7 @@ testStore("Redis", {
   missing,
   async make(events, limits, accountOf) {
     engine ??= await redis();
-    const store = new RedisStore(events, limits, accountOf, {
-      engine: parseEngine(engine.url)!,
-      prefix: PREFIX,
-      name: "",
-      log,
-      now: () => performance.now(),
-      onFault: (fault) => {
-        throw fault;
-      },
-    });
+    const store = new RedisStore(events, limits, accountOf, storeOptions(engine, PREFIX));
     await until(() => store.state === "up");
     return store;
   },

@@ -1,6 +1,7 @@
 /** How the servers that are compared are started, and how their clients say the same things. */
 
 import type { Peer } from "../peer.ts";
+import { start } from "../../kit/programs.ts";
 import { startServer } from "../processes.ts";
 import { ident, room, signalText } from "../messages.ts";
 
@@ -40,15 +41,10 @@ async function process(
   ready: RegExp,
   port: number,
 ): Promise<Running> {
-  const pinned = await hasTaskset() ? ["taskset", "-c", "0", ...command] : command;
-  const child = new Deno.Command(pinned[0]!, {
-    args: pinned.slice(1),
-    env: { NODE_ENV: "production", ...env },
-    stdin: "null",
-    stdout: "piped",
-    stderr: "null",
-  }).spawn();
-  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  const pinned = await hasTaskset() ? ["taskset", "-c", "0"] : [];
+  const running = start([...pinned, ...command], "piped", { NODE_ENV: "production", ...env });
+  const { process: { stdout, pid } } = running;
+  const reader = stdout.pipeThrough(new TextDecoderStream()).getReader();
   let said = "";
   while (!ready.test(said)) {
     const { done, value } = await reader.read();
@@ -69,16 +65,7 @@ async function process(
   (async () => {
     while (!(await reader.read()).done);
   })();
-  return {
-    pid: child.pid,
-    port,
-    async [Symbol.asyncDispose]() {
-      try {
-        child.kill("SIGKILL");
-      } catch { /* it has ended */ }
-      await child.status;
-    },
-  };
+  return { pid, port, [Symbol.asyncDispose]: () => running[Symbol.asyncDispose]() };
 }
 
 let taskset: Promise<boolean> | undefined;

@@ -57,20 +57,9 @@ interface Lane {
   readonly echoed?: number;
 }
 
-async function connectAll(dialect: Dialect, { port }: Running, count: number, first = 0): Promise<Peer[]> {
-  const peers: Peer[] = [];
-  while (peers.length < count) {
-    const batch = Math.min(AT_ONCE, count - peers.length);
-    peers.push(
-      ...await Promise.all(
-        Array.from(
-          { length: batch },
-          (_, i) => Peer.connect(port, BUFFER, dialect.path?.(first + peers.length + i)),
-        ),
-      ),
-    );
-  }
-  return peers;
+/** `first`: the number of the first of them. */
+function connectAll({ path }: Dialect, { port }: Running, count: number, first = 0): Promise<Peer[]> {
+  return Peer.connectMany(port, count, BUFFER, path && ((number) => path(first + number)));
 }
 
 /** Idents are not used twice: some servers keep them for a while. */
