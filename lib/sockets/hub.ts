@@ -17,6 +17,7 @@ import type { Account, Sleeper } from "../limits/accounts.ts";
 import type { Tally } from "../runtime/tally.ts";
 import type { Tokens } from "../tokens/tokens.ts";
 import { TokenBucket } from "../limits/token_bucket.ts";
+import { Tracks } from "./tracks.ts";
 import { Traffic } from "./traffic.ts";
 
 /** See `TOLD`. */
@@ -90,6 +91,9 @@ const PASS_INTERVAL = 1000;
 /** Milliseconds: a client gets a new seal so long after a change, for others may follow; and when half of its life is over. */
 const SEAL_DELAY = 20;
 const SEAL_INTERVAL = SEAL_LIFE / 2;
+
+/** Ways of signals that are remembered. Beyond, those in use are soon found again. */
+const MAX_TRACKS = 16_384;
 
 /** Lines about links that failed: so many at once, and per second in the long run. */
 const FAILURES = { atOnce: 20, perSecond: 1 };
@@ -185,6 +189,7 @@ export class Hub {
     });
     this.#context = {
       ledger: this.ledger,
+      tracks: new Tracks(MAX_TRACKS),
       traffic: this.traffic,
       rooms,
       limits,

@@ -23,6 +23,8 @@ export class Side {
   /** Signals to the other one, since they were introduced. */
   signals = 0;
   report: LinkReport | undefined;
+  /** The two are not a pair any more, or their pair was forgotten: what is counted here counts for nothing. */
+  ended = false;
 
   constructor({ address, own }: Party) {
     this.address = address;
@@ -289,7 +291,7 @@ export class Ledger {
 
   #end(pair: Pair, as: Outcome = outcomeOf(pair)): void {
     if (pair.ended) return;
-    pair.ended = true;
+    pair.ended = pair.one.ended = pair.other.ended = true;
     this.#size--;
     const [one, other] = [pair.one.address.text, pair.other.address.text];
     this.#unlink(one, other);

@@ -8,10 +8,11 @@ import type { Account, Sleeper } from "../limits/accounts.ts";
 import type { SharedBudgets, SocketLimits } from "../limits/limits.ts";
 import { TokenBucket } from "../limits/token_bucket.ts";
 import type { Log, LogFields } from "../runtime/log.ts";
-import type { Ledger, Side } from "./ledger.ts";
+import type { Ledger } from "./ledger.ts";
 import { Outbox, type OutboxOwner } from "./outbox.ts";
 import type { Burden } from "./pressure.ts";
 import { Passes } from "./passes.ts";
+import { dataOf, type Tracks } from "./tracks.ts";
 import { randomId, type ResumeLimits, type Resumption } from "./resumption.ts";
 import type { Sealed, SealedMember } from "./seal.ts";
 import {
@@ -32,10 +33,10 @@ import {
   encodeWelcome,
   isOffer,
   type LinkReport,
+  numberSignal,
   PONG,
   type Refusal,
   type ResumeOffer,
-  SignalMemory,
   type Version,
   type Welcome,
 } from "../protocol/codec.ts";
@@ -43,8 +44,7 @@ import { type Address, addressText, splitAddress } from "../protocol/address.ts"
 import { freshIdent } from "../protocol/ident.ts";
 import { sha256 } from "../runtime/digest.ts";
 import { calm, canWatch, cut, ping, watch, type Watcher } from "../runtime/internals.ts";
-import { countElements } from "../protocol/json_array.ts";
-import type { JoinClaim, Later, RoomEvents, RoomStore, Route } from "../rooms/store.ts";
+import type { JoinClaim, Later, RoomEvents, RoomStore } from "../rooms/store.ts";
 import type { Tally } from "../runtime/tally.ts";
 import type { Traffic } from "./traffic.ts";
 import { admit, type Pass, type Ticket, TokenFault } from "../tokens/claims.ts";
@@ -63,6 +63,7 @@ export interface SessionContext {
   /** Counts what becomes of the links between peers, as they report it; and keeps count of pairs. */
   readonly links: Tally;
   readonly ledger: Ledger;
+  readonly tracks: Tracks<Session>;
   readonly traffic: Traffic;
   /** Told of each call that is refused. */
   readonly onRefused: (session: Session, refusal: Refusal) => void;
@@ -112,16 +113,6 @@ interface Waiting {
   readonly calls: (string | ArrayBuffer)[];
 }
 
-/** See `Session.#relay`. */
-interface BeatenTrack {
-  /** How the client's text begins, up to the quote behind the receiver's address. */
-  readonly head: string;
-  readonly route: Route<Session>;
-  readonly side: Side | undefined;
-  /** How the receiver's begins. */
-  readonly opening: string;
-}
-
 /** A cold resume: see `Session.#resumeCold`. */
 interface ColdResume {
   /** Joins whose outcome is not known yet. */
@@ -156,8 +147,6 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
   readonly #outbox: Outbox;
   /** Made when it is needed, like those below: many sockets only wait. */
   #calls?: CallBudget | undefined;
-  /** Of a socket that has joined: others have nothing to signal. */
-  #memory?: SignalMemory | undefined;
   /** Made when they are needed: most sockets join once or twice, and break no limits. */
   #joins?: JoinBudget | undefined;
   #strikes?: TokenBucket | undefined;
@@ -174,8 +163,6 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
   #checked?: { readonly token: string; readonly ticket: Ticket } | undefined;
   /** Calls that wait for one whose answer takes its time. */
   #waiting?: Waiting | undefined;
-  /** The way of a signal that is sent again and again. */
-  #beaten?: BeatenTrack | undefined;
   /** Whether the client has ever reported on a link. */
   #reports = false;
   /** Whether calls are taken: until the socket closes or is told to. */
@@ -518,51 +505,50 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     const text = typeof data === "string" ? data : decodeUtf8(data);
     if (text === undefined) return this.#refuse({ code: "bad-json", about: [] });
 
-    if (over === undefined && this.#beaten !== undefined && this.#relay(this.#beaten, text)) return;
-    const call = decode(text, this.#client.version, this.#memory);
+    // Members by token may have lost the right to signal.
+    const number = over === undefined && this.#passes === undefined ? numberSignal(text) : -1;
+    if (number !== -1 && this.#follow(number, text)) return;
+    const call = decode(text, this.#client.version, number !== -1);
     if (call.call === "signal") traffic.signals++;
     else traffic.calls.count(call.call);
     const limit = over ?? (call.call === "join" ? this.#takeJoin() : undefined);
     if (limit !== undefined) this.#refuseOver(limit, describe(call));
     else if (call.call === "resume") this.#resume(call.id, call.count, isFirst);
-    else this.#carryOut(call);
+    else {
+      this.#carryOut(call);
+      if (call.call === "signal" && number !== -1) this.#beat(number, text, call.from, call.to);
+    }
   }
 
-  /** Remembers the way of a signal whose head is remembered, for those that come behind it. */
-  #beat(from: string, to: string): void {
-    const head = this.#memory?.textOf(from, to);
-    if (head === undefined || this.#passes !== undefined) return;
-    const { rooms, ledger } = this.#context;
+  /** Remembers the way of a signal for those that come behind it: candidates come by the dozen. */
+  #beat(number: number, text: string, from: string, to: string): void {
+    const { rooms, ledger, tracks } = this.#context;
     const route = rooms.route(this, from, to);
     if (route?.receiver.peer === undefined) return;
     const { sender, receiver } = route;
-    this.#beaten = {
-      head,
-      route,
-      side: ledger.sideOf({ address: sender, own: true }, { address: receiver, own: true }),
-      opening: receiver.opening + sender.quoted,
-    };
+    const side = ledger.sideOf({ address: sender, own: true }, { address: receiver, own: true });
+    tracks.keep(number, text, { sender, receiver, side });
   }
 
   /**
-   * Sends a signal on its way where that is the one that was taken before: without anything to look up, and little to
-   * look at, which is what a relay's time goes into. False where it is not.
+   * Sends a signal on its way where another has gone that way before: without anything to look up, and little to look
+   * at, which is what a relay's time goes into. False where none has, or the way has come to an end.
    */
-  #relay({ head, route, side, opening }: BeatenTrack, text: string): boolean {
-    const receiver = route.receiver.peer;
-    if (
-      route.sender.peer !== this || receiver === undefined || this.#passes !== undefined ||
-      text.slice(0, head.length) !== head || countElements(text) !== 4
-    ) {
-      // Whoever goes from one to the next is better off without: the second in a row makes another.
-      this.#beaten = undefined;
+  #follow(number: number, text: string): boolean {
+    const { tracks, traffic } = this.#context;
+    const track = tracks.find(number, text);
+    if (track === undefined) return false;
+    const { sender, receiver, side } = track;
+    if (sender.peer === undefined || receiver.peer === undefined || side?.ended) {
+      tracks.forget(number);
       return false;
     }
-    const { traffic } = this.#context;
+    // A stranger who speaks for others: their way stays.
+    if (sender.peer !== this) return false;
     traffic.signals++;
     traffic.relayed++;
     if (side !== undefined) side.signals++;
-    receiver.#send(opening + text.slice(head.length));
+    receiver.peer.#send(encodeSignal(receiver.opening, sender.quoted, text.slice(dataOf(track))));
     return true;
   }
 
@@ -609,7 +595,6 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
           const text = "The token of this member lets it watch, not signal.";
           return this.#refuse({ code: "unauthorised", text, call: "signal", about: [call.from, call.to] });
         }
-        this.#beat(call.from, call.to);
         return rooms.signal(this, call.from, call.to, call.tail);
       case "ident":
         return this.#send(encodeIdent(freshIdent()));
@@ -719,8 +704,6 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     this.#calls =
       this.#joins =
       this.#strikes =
-      this.#memory =
-      this.#beaten =
       this.#waiting =
       this.#checked =
         undefined;
@@ -747,7 +730,6 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
 
   /** It holds an address: from now on it signals, and can be resumed where that is possible. */
   #keep(): void {
-    this.#memory ??= new SignalMemory();
     const { resumption } = this.#context;
     if (this.#kept || resumption === undefined || this.#id === undefined) return;
     this.#kept = true;

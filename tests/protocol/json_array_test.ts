@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { assert, assertEquals } from "../kit/assert.ts";
-import { countElements } from "../../lib/protocol/json_array.ts";
+import { countElements, numberHead } from "../../lib/protocol/json_array.ts";
 
 /** What `JSON.parse` makes of it: the number of elements, -1 for anything but an array, `undefined` for no JSON. */
 function parsed(text: string): number | undefined {
@@ -181,3 +181,34 @@ Deno.test("json_array.wasm is what its source makes", async () => {
 function relative(folder: URL, path: string): string {
   return "../".repeat(folder.pathname.split("/").length - 2) + path.slice(1);
 }
+
+Deno.test("what stands in front of the fourth element has a number of its own", () => {
+  const head = (from: string, to: string) => `["signal",${JSON.stringify(from)},${JSON.stringify(to)},`;
+  const seen = new Map<number, string>();
+  const put = (text: string) => {
+    const number = numberHead(text + "1]");
+    assert(number >= 0 && number < 2 ** 30, `${number}`);
+    for (const data of ['"a\\nb"', "{}", `"${"x".repeat(3000)}"`, "[[1]]"]) {
+      assertEquals(numberHead(`${text}${data}]`), number, "the data makes no difference");
+    }
+    const former = seen.get(number);
+    assert(former === undefined || former === text, `${former} and ${text}`);
+    seen.set(number, text);
+  };
+  // Of every length, and names that differ in one place alone.
+  for (let length = 0; length < 140; length++) put(head("r:a", "x".repeat(length)));
+  for (let at = 0; at < 64; at++) put(head("r:a", "x".repeat(at) + "y" + "x".repeat(63 - at)));
+  for (let at = 0; at < 64; at++) put(head("x".repeat(at) + "y" + "x".repeat(63 - at), "r:a"));
+  for (let i = 0; i < 100; i++) {
+    for (let j = 0; j < 20; j++) put(head(`room${j}:${i}`, `room${j}:${(i * 7 + 1) % 100}`));
+  }
+  put(head("r:é☃", "r:😀"));
+  assertEquals(seen.size, 140 + 128 + 2000 + 1);
+});
+
+Deno.test("only an array of four has a number", () => {
+  for (const text of ["[1,2,3]", "[1,2,3,4,5]", "[]", "", "[1,2,3,4", '{"a":[1,2,3,4]}', "[1,2,3,4]]"]) {
+    assertEquals(numberHead(text), -1, text);
+  }
+  assertEquals(numberHead("[1,2,3,4]") >= 0, true);
+});

@@ -138,9 +138,10 @@ Deno.test("of pairs on two nodes one of them counts it, whichever is asked", () 
 Deno.test("the oldest pair is forgotten where there are too many, and none is kept where none may be", () => {
   const { ledger, send, outcomes } = bench(2);
   for (const { address } of [ALICE, BOB, CAROL]) ledger.joined(address.text, false);
-  send(ALICE, BOB);
-  send(ALICE, CAROL);
+  const first = send(ALICE, BOB);
+  const second = send(ALICE, CAROL);
   send(BOB, CAROL);
+  assertEquals([first?.ended, second?.ended], [true, false], "who counts with the first is to ask anew");
   assertEquals(ledger.size, 2);
   assertEquals(outcomes(), { forgotten: 1 });
   assertEquals(send(ALICE, BOB)?.signals, 1);

@@ -6,6 +6,7 @@ import { log } from "../../lib/runtime/log.ts";
 import { MemoryStore } from "../../lib/rooms/memory.ts";
 import { Session } from "../../lib/sockets/session.ts";
 import { Ledger } from "../../lib/sockets/ledger.ts";
+import { Tracks } from "../../lib/sockets/tracks.ts";
 import { Traffic } from "../../lib/sockets/traffic.ts";
 import { Tally } from "../../lib/runtime/tally.ts";
 import { assertEquals } from "../kit/assert.ts";
@@ -36,6 +37,7 @@ Deno.test("a peer in the midst of its handshake is not taken for dead", () => {
     log,
     links: new Tally(),
     ledger: new Ledger({ maxPairs: 10, now: () => 0, introduceAnew: () => false, onFailed: () => {} }),
+    tracks: new Tracks(10),
     traffic: new Traffic(),
     onRefused: () => {},
     refusals: new Tally(),

@@ -1,4 +1,4 @@
-/** A signal that goes the way of the one before is not looked up again: it must not go a way that isn't there any more. */
+/** A signal that goes the way of an earlier one is not looked up again: it must not go a way that isn't there any more. */
 
 import { assertEquals } from "../kit/assert.ts";
 import { TestClient } from "../kit/client.ts";
@@ -55,6 +55,32 @@ Deno.test("whoever has lost an address signals from it no more, were it by a tak
   assertEquals(told, ["gone", "stun"]);
   thief.send(["signal", "r:a", "r:b", 4]);
   await thief.settle();
+  await bob.expect(["signal", "r:b", "r:a", 4]);
+});
+
+Deno.test("nobody else signals on a way that others have gone, and it stays theirs", async () => {
+  await using server = testServer();
+  using alice = await TestClient.openV3(server.url);
+  using bob = await TestClient.openV3(server.url);
+  using thief = await TestClient.openV3(server.url);
+  await alice.call(["join", "a", "r"], ["join", "r:a"]);
+  await bob.call(["join", "b", "r"], ["join", "r:b"], ["stun", "r:b", "r:a", true]);
+  await thief.call(["join", "t", "r"], ["join", "r:t"], ["stun", "r:t", "r:a", true], [
+    "stun",
+    "r:t",
+    "r:b",
+    true,
+  ]);
+  await alice.settle();
+  for (const n of [1, 2, 3]) alice.send(["signal", "r:a", "r:b", n]);
+  await alice.settle();
+  await bob.settle();
+  for (const n of [1, 2, 3]) {
+    thief.send(["signal", "r:a", "r:b", n]);
+    assertEquals((await thief.next() as string[]).slice(0, 2), ["error", "not-a-member"]);
+  }
+  assertEquals(await bob.settle(), []);
+  alice.send(["signal", "r:a", "r:b", 4]);
   await bob.expect(["signal", "r:b", "r:a", 4]);
 });
 
