@@ -357,6 +357,7 @@ export class Hub {
       // Of a connection that was reset in the midst of its handshake the runtime tells nothing at all.
       else if (now - since >= handshake) session.giveUp("timeout");
     }
+    this.#context.tracks.sweep();
     const { traffic } = this;
     traffic.waiting = traffic.mostWaiting = 0;
     for (const session of this.#sessions) {

@@ -12,7 +12,7 @@ import type { Ledger } from "./ledger.ts";
 import { Outbox, type OutboxOwner } from "./outbox.ts";
 import type { Burden } from "./pressure.ts";
 import { Passes } from "./passes.ts";
-import { dataOf, type Tracks } from "./tracks.ts";
+import { dataOf, hasEnded, type Tracks } from "./tracks.ts";
 import { randomId, type ResumeLimits, type Resumption } from "./resumption.ts";
 import type { Sealed, SealedMember } from "./seal.ts";
 import {
@@ -539,16 +539,16 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     const track = tracks.find(number, text);
     if (track === undefined) return false;
     const { sender, receiver, side } = track;
-    if (sender.peer === undefined || receiver.peer === undefined || side?.ended) {
-      tracks.forget(number);
+    const receiving = receiver.peer;
+    if (sender.peer !== this || receiving === undefined || side?.ended) {
+      // A stranger may speak for others: their way stays.
+      if (hasEnded(track)) tracks.forget(number);
       return false;
     }
-    // A stranger who speaks for others: their way stays.
-    if (sender.peer !== this) return false;
     traffic.signals++;
     traffic.relayed++;
     if (side !== undefined) side.signals++;
-    receiver.peer.#send(encodeSignal(receiver.opening, sender.quoted, text.slice(dataOf(track))));
+    receiving.#send(encodeSignal(receiver.opening, sender.quoted, text.slice(dataOf(track))));
     return true;
   }
 

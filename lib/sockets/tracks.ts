@@ -9,8 +9,8 @@ export interface Track<P> extends Route<P> {
 
 /**
  * The tracks of all sockets of a server, by the number of how their signals begin; see `numberSignal`. Of two with the
- * same number the later one stays. Those of members that are gone stay as well, until they are come upon or there are
- * too many: then all begin anew. So nothing has to be kept with a socket, of which most wait for most of the time; and
+ * same number the later one stays; where there are too many all begin anew. Those of members that are gone stay until
+ * they are come upon or swept out. So nothing has to be kept with a socket, of which most wait for most of the time; and
  * a track has no text of its own, but compares with what its members have, which is in the processor's cache already.
  */
 export class Tracks<P> {
@@ -41,6 +41,16 @@ export class Tracks<P> {
   forget(number: number): void {
     this.#tracks.delete(number);
   }
+
+  /** Lets go of members that are gone, and of all that hangs on them. To be called every few seconds. */
+  sweep(): void {
+    for (const [number, track] of this.#tracks) if (hasEnded(track)) this.#tracks.delete(number);
+  }
+}
+
+/** Whether nobody can go that way any more, or what goes there is not counted. */
+export function hasEnded({ sender, receiver, side }: Track<unknown>): boolean {
+  return sender.peer === undefined || receiver.peer === undefined || side?.ended === true;
 }
 
 /** Where a track's signals have their data, and the comma in front of it. */

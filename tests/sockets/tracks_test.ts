@@ -1,12 +1,18 @@
 import { makeAddress } from "../../lib/protocol/address.ts";
 import { numberSignal } from "../../lib/protocol/codec.ts";
+import { Side } from "../../lib/sockets/ledger.ts";
 import { dataOf, Tracks } from "../../lib/sockets/tracks.ts";
 import { assertEquals } from "../kit/assert.ts";
 
 /** A track between two members of a room, and a signal that goes that way. */
 function way(from: string, to: string) {
-  const member = (ident: string) => ({ ...makeAddress(`r:${ident}`), peer: ident, since: 0 });
-  const track = { sender: member(from), receiver: member(to), side: undefined };
+  const member = (ident: string) => ({
+    ...makeAddress(`r:${ident}`),
+    peer: ident as string | undefined,
+    since: 0,
+  });
+  const side = new Side({ address: makeAddress(`r:${from}`), own: true });
+  const track = { sender: member(from), receiver: member(to), side };
   const text = JSON.stringify(["signal", `r:${from}`, `r:${to}`, { candidate: null }]);
   return { track, text, number: numberSignal(text) };
 }
@@ -53,4 +59,23 @@ Deno.test("there are never more tracks than may be", () => {
     assertEquals(tracks.size <= 10, true);
     assertEquals(tracks.find(number, text), track);
   }
+});
+
+Deno.test("tracks of members that are gone, and of pairs that are not counted any more, are swept out", () => {
+  const tracks = new Tracks<string>(10);
+  const ways = ["bob", "carol", "dave", "erin"].map((to) => way("alice", to));
+  for (const { number, text, track } of ways) tracks.keep(number, text, track);
+  tracks.sweep();
+  assertEquals(tracks.size, 4);
+  const [bob, carol, dave, erin] = ways;
+  bob!.track.receiver.peer = undefined;
+  carol!.track.sender.peer = undefined;
+  dave!.track.side.ended = true;
+  tracks.sweep();
+  assertEquals(ways.map(({ number, text }) => tracks.find(number, text)), [
+    undefined,
+    undefined,
+    undefined,
+    erin!.track,
+  ]);
 });
