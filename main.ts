@@ -242,10 +242,11 @@ async function main(): Promise<number> {
         variable,
       });
     }
-    // From the first moment on: whoever reads that the server listens may stop it.
+    // From the first moment on: whoever reads that the server listens may stop it, or tell it to read its files again.
     const stopping = terminationSignal(() => Deno.exit(1), () => performance.now());
-    const server = start(config, await loadShared(config));
-    onHangup(() => server.renew());
+    let started: Server | undefined;
+    onHangup(() => started?.renew());
+    const server = started = start(config, await loadShared(config));
     const systemd = openSystemd();
     systemd?.ready(`listens on port ${server.port}`);
     const failure = await Promise.race([stopping, server.failed]);
