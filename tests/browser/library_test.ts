@@ -200,8 +200,13 @@ test(
     await everybody([alice, bob]);
     const turn = (type: string) =>
       bob.page.evaluate(`dispatchEvent(new PageTransitionEvent("${type}", { persisted: true }))`);
+    // This page only says so, and is not stopped: it may be back before anybody looks.
+    await bob.page.evaluate(`(() => {
+      globalThis.left = false;
+      mesh.addEventListener("state", () => left ||= mesh.state !== "joined");
+    })()`);
     await turn("pagehide");
-    await bob.until(`mesh.state !== "joined"`);
+    await bob.until("left");
     await server.counts({ sockets: 1 });
     await turn("pageshow");
     await everybody([alice, bob]);
