@@ -83,28 +83,49 @@ export function watch(socket: WebSocket, watcher: Watcher): void {
   (socket as unknown as Inside)[WATCHER] = watcher;
 }
 
-/** Twice the time until the ping goes out, and until the runtime gives up waiting: days, since somebody else does that. */
+/** Twice the time until a ping goes out. */
 const PING_SECONDS = 0.002;
+/** Twice the time until the runtime would give up waiting: days. It is not to come to that. */
 const LONG_SECONDS = 4_000_000;
 
-/** Sends a ping to a socket that is watched; a sign of life should follow, and then `calm`. */
+/**
+ * Stands in a socket for its idle timeout while a ping is on its way. When that is out the runtime reads it, to set the
+ * timer at which it would end the socket: that is somebody else's to do, so the timer is cancelled at once. It could not
+ * be done at a sign of life: where a ping waits behind other messages the sign may come first.
+ */
+class PingOnItsWay {
+  readonly #socket: Inside;
+  readonly #duration: symbol;
+  readonly #timer: symbol;
+
+  constructor(socket: Inside, duration: symbol, timer: symbol) {
+    this.#socket = socket;
+    this.#duration = duration;
+    this.#timer = timer;
+  }
+
+  valueOf(): number {
+    queueMicrotask(() => {
+      const timer = this.#socket[this.#timer];
+      if (timer) core!.cancelTimer!(timer);
+      this.#socket[this.#timer] = undefined;
+      this.#socket[this.#duration] = 0;
+    });
+    return LONG_SECONDS;
+  }
+}
+
+/**
+ * Sends a ping to a socket that is watched; a sign of life should follow. While one is on its way there is no other: it
+ * will be answered as well.
+ */
 export function ping(socket: WebSocket): void {
   const inside = socket as unknown as Inside;
   const duration = symbolOf(socket, "[[idleTimeout]]");
-  if (duration === undefined || setTimers === undefined || socket.readyState !== WebSocket.OPEN) return;
+  const timer = symbolOf(socket, "[[idleTimeoutTimeout]]");
+  if (duration === undefined || timer === undefined || setTimers === undefined) return;
+  if (socket.readyState !== WebSocket.OPEN || inside[duration] instanceof PingOnItsWay) return;
   inside[duration] = PING_SECONDS;
   setTimers(inside);
-  inside[duration] = LONG_SECONDS;
-}
-
-/** Ends what `ping` has begun: the runtime holds on to a socket for as long as it has a timer. */
-export function calm(socket: WebSocket): void {
-  const inside = socket as unknown as Inside;
-  const [duration, timer] = ["[[idleTimeout]]", "[[idleTimeoutTimeout]]"].map((name) =>
-    symbolOf(socket, name)
-  );
-  if (duration === undefined || timer === undefined || !canWatch) return;
-  if (inside[timer]) core!.cancelTimer!(inside[timer]);
-  inside[timer] = undefined;
-  inside[duration] = 0;
+  inside[duration] = new PingOnItsWay(inside, duration, timer);
 }

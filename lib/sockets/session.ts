@@ -43,7 +43,7 @@ import {
 import { type Address, addressText, splitAddress } from "../protocol/address.ts";
 import { freshIdent } from "../protocol/ident.ts";
 import { sha256 } from "../runtime/digest.ts";
-import { calm, canWatch, cut, ping, watch, type Watcher } from "../runtime/internals.ts";
+import { canWatch, cut, ping, watch, type Watcher } from "../runtime/internals.ts";
 import type { JoinClaim, Later, RoomEvents, RoomStore } from "../rooms/store.ts";
 import type { Tally } from "../runtime/tally.ts";
 import type { Traffic } from "./traffic.ts";
@@ -218,7 +218,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
   }
 
   get mute(): boolean {
-    return this.#pinged;
+    return this.#pinged || !this.#open;
   }
 
   get holds(): boolean {
@@ -229,13 +229,10 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     return this.account.count("sockets");
   }
 
-  probe(): boolean {
-    if (!this.#open || this.connecting || !canWatch) return false;
-    if (!this.#pinged) {
-      this.#pinged = true;
-      ping(this.#client.socket);
-    }
-    return true;
+  probe(): void {
+    if (!this.#open || this.connecting || !canWatch || this.#pinged) return;
+    this.#pinged = true;
+    ping(this.#client.socket);
   }
 
   /** A client of version 3 may come back to what it held, when there is memory again. */
@@ -382,9 +379,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
   /** A message or a pong has come. */
   onSign(): void {
     this.#silence = 0;
-    if (!this.#pinged) return;
     this.#pinged = false;
-    calm(this.#client.socket);
   }
 
   /** The process has stood still: that is not to count as the client's silence. */
@@ -662,7 +657,6 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     this.#closed = true;
     this.#asleep = false;
     clearTimeout(this.#closing);
-    calm(this.#client.socket);
     this.#depart(reason);
     this.#context.onClosed(this, this.#client);
   }
@@ -699,7 +693,6 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     this.#open = false;
     this.#asleep = true;
     this.#outbox.detach();
-    calm(this.#client.socket);
     // What there may be many of is as small as can be.
     this.#calls =
       this.#joins =

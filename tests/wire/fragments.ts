@@ -1,7 +1,7 @@
 /**
  * Sockets that send messages without an end, in fragments, as fast as they can; whoever is cut comes again.
  *
- * Usage: fragments.ts PORT SOCKETS. It begins at once, and prints how many megabytes it has sent when it is ended.
+ * Usage: fragments.ts PORT SOCKETS. It begins at once.
  */
 
 import { frame, Opcode, RawClient } from "../kit/raw_client.ts";
