@@ -30,5 +30,6 @@ export function splitAddress(text: string): { room: string; ident: string } {
 
 export function makeAddress(text: string): Address {
   const quoted = JSON.stringify(text);
-  return { text, quoted, opening: `["signal",${quoted},` };
+  // Joined it is one piece in memory; by a template it would be put together anew for every signal.
+  return { text, quoted, opening: ['["signal",', quoted, ","].join("") };
 }

@@ -19,6 +19,8 @@ import {
 import type { IceServers } from "./ice_servers.ts";
 import { countElements, numberHead } from "./json_array.ts";
 
+export { checkOfHead } from "./json_array.ts";
+
 /** The WebSocket subprotocol (RFC 6455 section 1.9) by which a client asks for version 3. */
 export const VERSION_3 = "diva.signal.v3";
 
@@ -111,7 +113,7 @@ const MAX_ROOM = 256;
 
 /**
  * Of a text that is likely to be a signal, and is valid JSON and an array of four: the number of what it has in front
- * of its data; see `numberHead`. -1 of others.
+ * of its data, to which `checkOfHead` belongs; see `numberHead`. -1 of others.
  */
 export function numberSignal(text: string): number {
   // No other call has an i there; who has spaces in front of it does without a number.

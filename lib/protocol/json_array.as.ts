@@ -8,7 +8,7 @@
  *
  * It says no to a valid text that nests too deep. It never says yes to an invalid one.
  *
- * Memory: one byte for each level that is open, then the text.
+ * Memory: what `head` needs, one byte for each level that is open, then the text.
  */
 
 const QUOTE: i32 = 0x22;
@@ -20,9 +20,17 @@ const BRACKET_END: i32 = 0x5d;
 const BRACE: i32 = 0x7b;
 const BRACE_END: i32 = 0x7d;
 
-/** Where the text is; in front of it is a byte for each level, which is 1 where that is an object. */
-const TEXT: i32 = 65536;
-const MAX_DEPTH: i32 = TEXT - 1;
+/** A byte for each level, which is 1 where that is an object; the first is not used. */
+const LEVELS: i32 = 65536;
+const TEXT: i32 = 131072;
+const MAX_DEPTH: i32 = TEXT - LEVELS - 1;
+
+/** The second number of `head`. */
+const CHECK: i32 = 0;
+/** Of each of the two numbers of `head` one, and one for the length; then four for each 8 bytes. */
+const KEYS: i32 = 8;
+const BLOCK_KEYS: i32 = KEYS + 32;
+const MAX_HEAD: i32 = 1024;
 
 function at(i: i32): i32 {
   return load<u8>(i);
@@ -126,7 +134,7 @@ function skipScalar(i: i32): i32 {
 let third: i32 = TEXT;
 
 /**
- * How many elements the array has that `length` bytes of memory from 65536 on hold as JSON; -1 where they hold
+ * How many elements the array has that `length` bytes of memory from 131072 on hold as JSON; -1 where they hold
  * anything else, or nest deeper than 65535 levels. Needs 16 bytes of memory behind the text, whatever is in them.
  */
 export function elements(length: i32): i32 {
@@ -141,7 +149,7 @@ export function elements(length: i32): i32 {
   let count = 1;
   let depth = 1;
   let isObject = false;
-  store<u8>(depth, 0);
+  store<u8>(LEVELS + depth, 0);
   while (true) {
     const c = at(i);
     if (c == BRACE || c == BRACKET) {
@@ -151,7 +159,7 @@ export function elements(length: i32): i32 {
       } else {
         if (depth == MAX_DEPTH) return -1;
         isObject = c == BRACE;
-        store<u8>(++depth, u8(isObject));
+        store<u8>(LEVELS + ++depth, u8(isObject));
         if (isObject) {
           i = skipKey(i);
           if (i < 0) return -1;
@@ -169,7 +177,7 @@ export function elements(length: i32): i32 {
       if (at(i) != (isObject ? BRACE_END : BRACKET_END)) return -1;
       i = skipSpace(i + 1);
       if (--depth == 0) return i == end ? count : -1;
-      isObject = load<u8>(depth) != 0;
+      isObject = load<u8>(LEVELS + depth) != 0;
     }
     if (depth == 1) {
       if (count == 3) third = i;
@@ -184,26 +192,30 @@ export function elements(length: i32): i32 {
 }
 
 /**
- * Where `elements` is four: a number below 2^30 for what the array has in front of the fourth, the same for the same
- * text. Else -1.
+ * Where `elements` is four, and what stands in front of the fourth has at most 1024 bytes: two numbers below 2^30 for
+ * that, the second of which is in memory at 0. Else -1.
+ *
+ * Texts that differ have both numbers in common with a probability of 2^-60, whoever made them, as long as nobody knows
+ * the keys: from 8 to 8 + 32 + 128 * 32 memory holds random bytes, put there once. The family of functions is
+ * strongly universal: "Multilinear-HM" in Lemire and Kaser, Strongly universal string hashing is fast, 2014.
  */
 export function head(length: i32): i32 {
   if (elements(length) != 4) return -1;
-  // Two numbers in turn: a multiplication takes longer than the next one needs to begin.
-  let one: u64 = third - TEXT;
-  let other: u64 = 0;
-  let i = TEXT;
-  for (; i + 16 <= third; i += 16) {
-    one = mix(one, load<u64>(i));
-    other = mix(other, load<u64>(i + 8));
+  const size = third - TEXT;
+  if (size > MAX_HEAD) return -1;
+  let one = load<u64>(KEYS) + load<u64>(KEYS, 8) * u64(size);
+  let other = load<u64>(KEYS, 16) + load<u64>(KEYS, 24) * u64(size);
+  // The last 8 bytes, some of them once more; of a text of fewer, with something that stands in front of it.
+  const last = third - 8;
+  let key = BLOCK_KEYS;
+  for (let i = TEXT;; i += 8, key += 32) {
+    if (i > last) i = last;
+    const a: u64 = load<u32>(i);
+    const b: u64 = load<u32>(i, 4);
+    one += (a + load<u64>(key)) * (b + load<u64>(key, 8));
+    other += (a + load<u64>(key, 16)) * (b + load<u64>(key, 24));
+    if (i == last) break;
   }
-  // The last 16 bytes, some of them once more; of a text of fewer, with something that stands in front of it.
-  one = mix(one, load<u64>(third - 16));
-  other = mix(other, load<u64>(third - 8));
-  return i32(mix(one, other >>> 29) >>> 34);
-}
-
-/** By an odd number whose bits look random: the first 64 of the golden ratio. What it is asked for are the upper bits. */
-function mix(hash: u64, block: u64): u64 {
-  return (hash ^ block) * 0x9e3779b97f4a7c15;
+  store<i32>(CHECK, i32(other >>> 34));
+  return i32(one >>> 34);
 }

@@ -12,10 +12,11 @@ import type { Ledger } from "./ledger.ts";
 import { Outbox, type OutboxOwner } from "./outbox.ts";
 import type { Burden } from "./pressure.ts";
 import { Passes } from "./passes.ts";
-import { dataOf, hasEnded, type Tracks } from "./tracks.ts";
+import { hasEnded, type Track, type Tracks } from "./tracks.ts";
 import { randomId, type ResumeLimits, type Resumption } from "./resumption.ts";
 import type { Sealed, SealedMember } from "./seal.ts";
 import {
+  checkOfHead,
   type ClientCall,
   decode,
   encodeError,
@@ -502,7 +503,8 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
 
     // Members by token may have lost the right to signal.
     const number = over === undefined && this.#passes === undefined ? numberSignal(text) : -1;
-    if (number !== -1 && this.#follow(number, text)) return;
+    const check = checkOfHead();
+    if (number !== -1 && this.#follow(number, check, text)) return;
     const call = decode(text, this.#client.version, number !== -1);
     if (call.call === "signal") traffic.signals++;
     else traffic.calls.count(call.call);
@@ -511,27 +513,29 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     else if (call.call === "resume") this.#resume(call.id, call.count, isFirst);
     else {
       this.#carryOut(call);
-      if (call.call === "signal" && number !== -1) this.#beat(number, text, call.from, call.to);
+      if (call.call === "signal" && number !== -1) {
+        this.#beat(call.from, call.to, number, { check, data: text.length - call.tail.length });
+      }
     }
   }
 
   /** Remembers the way of a signal for those that come behind it: candidates come by the dozen. */
-  #beat(number: number, text: string, from: string, to: string): void {
+  #beat(from: string, to: string, number: number, begins: Pick<Track<Session>, "check" | "data">): void {
     const { rooms, ledger, tracks } = this.#context;
     const route = rooms.route(this, from, to);
     if (route?.receiver.peer === undefined) return;
     const { sender, receiver } = route;
     const side = ledger.sideOf({ address: sender, own: true }, { address: receiver, own: true });
-    tracks.keep(number, text, { sender, receiver, side });
+    tracks.keep(number, { sender, receiver, side, ...begins });
   }
 
   /**
    * Sends a signal on its way where another has gone that way before: without anything to look up, and little to look
    * at, which is what a relay's time goes into. False where none has, or the way has come to an end.
    */
-  #follow(number: number, text: string): boolean {
+  #follow(number: number, check: number, text: string): boolean {
     const { tracks, traffic } = this.#context;
-    const track = tracks.find(number, text);
+    const track = tracks.find(number, check);
     if (track === undefined) return false;
     const { sender, receiver, side } = track;
     const receiving = receiver.peer;
@@ -543,7 +547,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     traffic.signals++;
     traffic.relayed++;
     if (side !== undefined) side.signals++;
-    receiving.#send(encodeSignal(receiver.opening, sender.quoted, text.slice(dataOf(track))));
+    receiving.#send(encodeSignal(receiver.opening, sender.quoted, text.slice(track.data)));
     return true;
   }
 

@@ -5,13 +5,17 @@ import type { Side } from "./ledger.ts";
 
 export interface Track<P> extends Route<P> {
   readonly side: Side | undefined;
+  /** Of what its signals have in front of their data; see `checkOfHead`. */
+  readonly check: number;
+  /** Where they have their data, and the comma in front of it. */
+  readonly data: number;
 }
 
 /**
  * The tracks of all sockets of a server, by the number of how their signals begin; see `numberSignal`. Of two with the
  * same number the later one stays; where there are too many all begin anew. Those of members that are gone stay until
  * they are come upon or swept out. So nothing has to be kept with a socket, of which most wait for most of the time; and
- * a track has no text of its own, but compares with what its members have, which is in the processor's cache already.
+ * no text is compared: to fetch what it has to be compared with from memory takes longer than all else that is done here.
  */
 export class Tracks<P> {
   readonly #most: number;
@@ -25,15 +29,16 @@ export class Tracks<P> {
     return this.#tracks.size;
   }
 
-  /** The track of a signal of that number, where there is one. */
-  find(number: number, text: string): Track<P> | undefined {
+  /** The track of signals that begin with what has these two numbers, where there is one. */
+  find(number: number, check: number): Track<P> | undefined {
     const track = this.#tracks.get(number);
-    return track !== undefined && isOf(track, text) ? track : undefined;
+    return track?.check === check ? track : undefined;
   }
 
-  /** Unless the signal spells its addresses in a way of its own. */
-  keep(number: number, text: string, track: Track<P>): void {
-    if (!isOf(track, text)) return;
+  /** Unless its signal spells addresses in a way of its own: of that there are many, and one for each pair will do. */
+  keep(number: number, track: Track<P>): void {
+    const { sender, receiver, data } = track;
+    if (data !== sender.opening.length + receiver.quoted.length) return;
     if (this.#tracks.size >= this.#most) this.#tracks.clear();
     this.#tracks.set(number, track);
   }
@@ -51,16 +56,4 @@ export class Tracks<P> {
 /** Whether nobody can go that way any more, or what goes there is not counted. */
 export function hasEnded({ sender, receiver, side }: Track<unknown>): boolean {
   return sender.peer === undefined || receiver.peer === undefined || side?.ended === true;
-}
-
-/** Where a track's signals have their data, and the comma in front of it. */
-export function dataOf({ sender, receiver }: Route<unknown>): number {
-  return sender.opening.length + receiver.quoted.length;
-}
-
-/** A signal begins for its sender as it would begin for a receiver of that address. */
-function isOf({ sender: { opening }, receiver: { quoted } }: Route<unknown>, text: string): boolean {
-  // Half as dear as text.startsWith: a part of a string is no copy.
-  return text.slice(0, opening.length) === opening &&
-    text.slice(opening.length, opening.length + quoted.length) === quoted;
 }

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { assert, assertEquals } from "../kit/assert.ts";
-import { countElements, numberHead } from "../../lib/protocol/json_array.ts";
+import { checkOfHead, countElements, numberHead } from "../../lib/protocol/json_array.ts";
 
 /** What `JSON.parse` makes of it: the number of elements, -1 for anything but an array, `undefined` for no JSON. */
 function parsed(text: string): number | undefined {
@@ -182,20 +182,30 @@ function relative(folder: URL, path: string): string {
   return "../".repeat(folder.pathname.split("/").length - 2) + path.slice(1);
 }
 
-Deno.test("what stands in front of the fourth element has a number of its own", () => {
+/** That texts which differ so far have numbers that differ. */
+function assertTold(heads: ReadonlySet<string>): void {
+  const pairs = [...heads].map((head) => [numberHead(`${head}1]`), checkOfHead()]);
+  assertEquals(new Set(pairs.map(String)).size, heads.size);
+  // By itself each is one of 2^30: one pair in 400 runs has it in common, three in a thousand million.
+  for (const which of [0, 1]) {
+    const { size } = new Set(pairs.map((pair) => pair[which]));
+    assert(size >= heads.size - 2, `${size} of ${heads.size}`);
+  }
+}
+
+Deno.test("what stands in front of the fourth element has two numbers of its own", () => {
   const head = (from: string, to: string) => `["signal",${JSON.stringify(from)},${JSON.stringify(to)},`;
-  const seen = new Map<number, string>();
+  const heads = new Set<string>();
   const put = (text: string) => {
-    const number = numberHead(text + "1]");
-    assert(number >= 0 && number < 2 ** 30, `${number}`);
+    const own = (data: string) => [numberHead(`${text}${data}]`), checkOfHead()] as const;
+    const [number, check] = own("1");
+    for (const value of [number, check]) assert(value >= 0 && value < 2 ** 30, `${value}`);
     for (const data of ['"a\\nb"', "{}", `"${"x".repeat(3000)}"`, "[[1]]"]) {
-      assertEquals(numberHead(`${text}${data}]`), number, "the data makes no difference");
+      assertEquals(own(data), [number, check], "the data makes no difference");
     }
-    const former = seen.get(number);
-    assert(former === undefined || former === text, `${former} and ${text}`);
-    seen.set(number, text);
+    heads.add(text);
   };
-  // Of every length, and names that differ in one place alone.
+  // Of every length, and names that differ in one place alone, or in one bit.
   for (let length = 0; length < 140; length++) put(head("r:a", "x".repeat(length)));
   for (let at = 0; at < 64; at++) put(head("r:a", "x".repeat(at) + "y" + "x".repeat(63 - at)));
   for (let at = 0; at < 64; at++) put(head("x".repeat(at) + "y" + "x".repeat(63 - at), "r:a"));
@@ -203,12 +213,42 @@ Deno.test("what stands in front of the fourth element has a number of its own", 
     for (let j = 0; j < 20; j++) put(head(`room${j}:${i}`, `room${j}:${(i * 7 + 1) % 100}`));
   }
   put(head("r:é☃", "r:😀"));
-  assertEquals(seen.size, 140 + 128 + 2000 + 1);
+  for (const letter of ["p", "h", "`", "8"]) put(head(`r:${letter}`, "r:a"));
+  for (const length of [1000, 1005, 1006]) put(head("", "z".repeat(length - 4)));
+  assertEquals(heads.size, 140 + 128 + 2000 + 1 + 4 + 3);
+  assertTold(heads);
 });
 
-Deno.test("only an array of four has a number", () => {
+Deno.test("what is changed in more than one place, so that changes cancel out, has other numbers", () => {
+  // Without keys, words of 32 bits that are multiplied in pairs could be swapped, or two pairs of them: from byte 16 on.
+  const words = ["aaaa", "bbbb", "cccc", "dddd"];
+  const twos = words.flatMap((one) => words.map((other) => one + other));
+  const heads = new Set(twos.flatMap((one) => twos.map((other) => `["signal",     "${one}${other}","x",`)));
+  assertEquals(heads.size, 256);
+  assertTold(heads);
+});
+
+Deno.test("in another process the numbers are others", async () => {
+  const text = '["signal","r:a","r:b",1]';
+  const source = new URL("../../lib/protocol/json_array.ts", import.meta.url).href;
+  const code = `const { numberHead, checkOfHead } = await import(${JSON.stringify(source)});
+    console.log(numberHead(${JSON.stringify(text)}), checkOfHead());`;
+  const { stdout } = await new Deno.Command(Deno.execPath(), { args: ["eval", code] }).output();
+  const [number, check] = new TextDecoder().decode(stdout).trim().split(" ").map(Number);
+  assertEquals(Number.isInteger(number) && Number.isInteger(check), true);
+  assert(number !== numberHead(text), `${number}`);
+  assert(check !== checkOfHead(), `${check}`);
+});
+
+Deno.test("only an array of four has a number, and none with more than 1024 bytes in front of the fourth", () => {
   for (const text of ["[1,2,3]", "[1,2,3,4,5]", "[]", "", "[1,2,3,4", '{"a":[1,2,3,4]}', "[1,2,3,4]]"]) {
     assertEquals(numberHead(text), -1, text);
   }
   assertEquals(numberHead("[1,2,3,4]") >= 0, true);
+  for (const [length, has] of [[1023, true], [1024, true], [1025, false], [70_000, false]] as const) {
+    const start = '["signal","","';
+    const text = `${start}${"x".repeat(length - start.length - 1)}",1]`;
+    assertEquals(text.indexOf(",1]"), length);
+    assertEquals(numberHead(text) >= 0, has, `${length} bytes`);
+  }
 });
