@@ -88,9 +88,8 @@ async function open(): Promise<void> {
     const { joinMesh } = await library();
     mesh = await joinMesh({ room: `page/${room}`, keep: "tab" });
   } catch (error) {
-    element("enter-note").textContent = `That did not work: ${
-      (error as Error).message
-    } The check below tells more.`;
+    const reason = (error as Error).message.replace(/[.!?]?$/, ".");
+    element("enter-note").textContent = `That did not work: ${reason} The check below tells more.`;
     return;
   } finally {
     button.disabled = false;
