@@ -155,7 +155,7 @@ async function relay(load: Load, quick: boolean): Promise<Findings> {
         what: "signals of 1 KiB",
         effort: quick ? { ...LITTLE, rounds: 20 } : MOST,
       },
-      // The server remembers the head of one of a socket's signals: here that hardly ever helps.
+      // To 16 addresses of the other, of 3200 in all: what a signal needs is not in the processor's cache.
       { bytes: 1024, addresses: 16, what: "the same, to 16 peers in turn", effort: quick ? LITTLE : MOST },
       { bytes: 200, addresses: 1, what: "signals of 200 bytes", effort: quick ? LITTLE : MUCH },
     ]
@@ -168,12 +168,14 @@ async function relay(load: Load, quick: boolean): Promise<Findings> {
       row(`  latency p99, ms`, 2, rounds, ({ p99 }) => p99)!,
       ...cpu ? [cpu] : [],
     );
-    if (bytes !== 1024 || addresses !== 1) continue;
+    if (bytes !== 1024) continue;
     if (!cpu) {
-      notes.push(UNKNOWN_CPU);
+      if (addresses === 1) notes.push(UNKNOWN_CPU);
       continue;
     }
-    bars.push({ what: `relaying a signal of 1 KiB`, most: MOST_CPU, ratios: cpu.ratios });
+    const inTurn = addresses === 1 ? "" : " to 16 peers in turn";
+    bars.push({ what: `relaying a signal of 1 KiB${inTurn}`, most: MOST_CPU, ratios: cpu.ratios });
+    if (addresses !== 1) continue;
     const [signal, echo] = SIDES.map((side) =>
       sum(rounds[side].map(({ serverMicros }) => serverMicros!)) / sum(rounds[side].map(({ done }) => done))
     );
@@ -331,7 +333,7 @@ async function main(): Promise<number> {
     found.push({ rows: [], notes: [note] });
   }
   {
-    await using load = new Load();
+    await using load = await Load.start();
     for (const name of NAMES) {
       if (only!.length === 0 || only!.includes(name)) found.push(await MEASUREMENTS[name](load, quick));
     }

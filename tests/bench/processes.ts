@@ -4,6 +4,7 @@ import { freePort, quietArguments } from "../kit/coturn.ts";
 import { findBinary } from "../kit/parts.ts";
 import { redis } from "../kit/redis.ts";
 import { startFlags } from "../kit/server.ts";
+import { LOAD_CORE, pin, SERVER_CORE } from "./cores.ts";
 import { TextLineStream } from "./lines.ts";
 import type { Answer, Order } from "./load.ts";
 import type { Slice, Target, Task } from "./workloads.ts";
@@ -54,18 +55,19 @@ async function end(child: Deno.ChildProcess): Promise<void> {
   await child.status;
 }
 
-/** Starts a server; those on Deno get the flags of `deno task start`. */
-export function startServer(name: ServerName): Promise<RunningServer> {
+/** Starts a server, those on Deno with the flags of `deno task start`; one that is alone has a core of its own. */
+export async function startServer(name: ServerName): Promise<RunningServer> {
   switch (name) {
-    case "coturn":
-      return startCoturn();
+    case "memory":
+      return await startOnDeno(false);
     case "one node":
-      return startCluster(1);
+      return await startCluster(1);
     case "two nodes":
-      return startCluster(2);
-    default:
-      return startOnDeno(name === "echo");
+      return await startCluster(2);
   }
+  const server = await (name === "coturn" ? startCoturn() : startOnDeno(name === "echo"));
+  await pin(server.pid, SERVER_CORE);
+  return server;
 }
 
 /** Nodes that share their rooms by way of a Redis of their own. */
@@ -158,10 +160,16 @@ export class Load implements AsyncDisposable {
   readonly #orders: WritableStreamDefaultWriter<Uint8Array>;
   readonly #answers: ReadableStreamDefaultReader<string>;
 
-  constructor() {
+  private constructor() {
     this.#child = run(["--no-prompt", "--allow-all"], "tests/bench/load.ts");
     this.#orders = this.#child.stdin.getWriter();
     this.#answers = this.#child.stdout.pipeThrough(new TextLineStream()).getReader();
+  }
+
+  static async start(): Promise<Load> {
+    const load = new Load();
+    await pin(load.#child.pid, LOAD_CORE);
+    return load;
   }
 
   /** Connects what the task needs; the number stands for it in later orders. */

@@ -2,6 +2,7 @@
 
 import type { Peer } from "../peer.ts";
 import { start } from "../../kit/programs.ts";
+import { pinned, SERVER_CORE } from "../cores.ts";
 import { startServer } from "../processes.ts";
 import { ident, room, signalText } from "../messages.ts";
 
@@ -41,8 +42,10 @@ async function process(
   ready: RegExp,
   port: number,
 ): Promise<Running> {
-  const pinned = await hasTaskset() ? ["taskset", "-c", "0"] : [];
-  const running = start([...pinned, ...command], "piped", { NODE_ENV: "production", ...env });
+  const running = start([...await pinned(SERVER_CORE), ...command], "piped", {
+    NODE_ENV: "production",
+    ...env,
+  });
   const { process: { stdout, pid } } = running;
   const reader = stdout.pipeThrough(new TextDecoderStream()).getReader();
   let said = "";
@@ -68,26 +71,6 @@ async function process(
   return { pid, port, [Symbol.asyncDispose]: () => running[Symbol.asyncDispose]() };
 }
 
-let taskset: Promise<boolean> | undefined;
-
-/** Whether processes can be given a core of their own: on Linux with two or more. */
-export function hasTaskset(): Promise<boolean> {
-  return taskset ??= navigator.hardwareConcurrency < 2
-    ? Promise.resolve(false)
-    : new Deno.Command("taskset", { args: ["--version"], stdout: "null", stderr: "null" }).output()
-      .then(({ success }) => success, () => false);
-}
-
-/** Lets a process that runs have the core of that number alone. */
-export async function pin(pid: number, core: number): Promise<void> {
-  if (!await hasTaskset()) return;
-  await new Deno.Command("taskset", {
-    args: ["-acp", String(core), String(pid)],
-    stdout: "null",
-    stderr: "null",
-  }).output();
-}
-
 /** Takes texts until one is this, or begins so. */
 async function until(peer: Peer, start: string): Promise<void> {
   while (!(await peer.text()).startsWith(start));
@@ -106,11 +89,7 @@ const own = {
   },
 };
 
-const onDeno = (name: "signal" | "echo") => async (): Promise<Running> => {
-  const server = await startServer(name as Parameters<typeof startServer>[0]);
-  await pin(server.pid, 0);
-  return server;
-};
+const onDeno = (name: "signal" | "echo") => (): Promise<Running> => startServer(name);
 
 export const DIALECTS: readonly Dialect[] = [
   { name: "signal", introduces: true, start: onDeno("signal"), ...own },

@@ -12,7 +12,8 @@ import { clientFrame, Peer } from "../peer.ts";
 import { ident, room } from "../messages.ts";
 import { median, quantile, shuffled } from "../statistics.ts";
 import { cpuMicros, memoryKiB } from "../usage.ts";
-import { type Dialect, DIALECTS, pin, type Running } from "./dialects.ts";
+import { LOAD_CORE, pin } from "../cores.ts";
+import { type Dialect, DIALECTS, type Running } from "./dialects.ts";
 import { chart, table } from "./report.ts";
 
 const PACKAGES = ["peer@1.0.2", "y-webrtc@10.3.0", "ws@8.23.0"];
@@ -240,7 +241,7 @@ async function main(): Promise<void> {
   try {
     progress(`installing ${PACKAGES.join(", ")}`);
     await install(directory);
-    await pin(Deno.pid, 1);
+    await pin(Deno.pid, LOAD_CORE);
     for (let round = 1; round <= effort.rounds; round++) {
       for (const dialect of shuffled(DIALECTS)) {
         const begun = performance.now();
