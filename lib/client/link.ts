@@ -395,7 +395,7 @@ export class Link {
       this.#control = undefined;
       // ICE would find out much later. A goodbye by the server may be on its way still.
       this.#closed = true;
-      setTimeout(() => this.#closed && this.#onLost(true), GOODBYE_MS);
+      setTimeout(() => this.#closed && this.#onLost(true), 5 * GOODBYE_MS);
     });
   }
 
