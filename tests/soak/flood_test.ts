@@ -7,7 +7,7 @@ import type { FloodReport } from "./flood.ts";
 import { Latencies } from "./latency.ts";
 import { pause } from "./lives.ts";
 import { Program } from "./program.ts";
-import { latencyBound } from "./report.ts";
+import { latencyBound, measureWithin } from "./report.ts";
 
 /** Milliseconds of quiet and of flood. */
 const SPAN = 2000;
@@ -65,10 +65,12 @@ testWith(
       await using flood = new Program<FloodReport>("tests/soak/flood.ts", port);
       // When that is answered it has begun.
       await flood.ask("report");
-      await lap();
       const before = await stunAnswers();
-      await pause(SPAN);
-      const flooded = await lap();
+      const flooded = await measureWithin(latencyBound(quiet), async () => {
+        await lap();
+        await pause(SPAN);
+        return await lap();
+      });
       const answers = await stunAnswers() - before;
       const { sent } = await flood.ask("stop");
       assertGreater(answers, 0, "the flood has not reached the server");

@@ -59,6 +59,21 @@ export function latencyBound(quietP99: number): number {
   return Math.max(20 * quietP99, quietP99 + 150);
 }
 
+/** Measurements of which one is to be within its bound. */
+const TRIES = 4;
+
+/**
+ * Measures until the outcome is within its bound, a few times at most. A machine that does other things may stand still for
+ * as long as that in the midst of a measurement, and all that waits then is late; what holds up a server does so each time.
+ *
+ * @returns the last outcome
+ */
+export async function measureWithin(bound: number, measure: () => Promise<number>): Promise<number> {
+  let outcome = Infinity;
+  for (let i = 0; i < TRIES && !(outcome <= bound); i++) outcome = await measure();
+  return outcome;
+}
+
 /**
  * Resident KiB that are allowed at the end. Collectors and allocators give back late or never, so it is held
  * against the most in mid-storm, when as many sockets came as later. A server that kept what belongs to a

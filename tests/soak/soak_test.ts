@@ -9,7 +9,7 @@ import {
 import { Latencies } from "./latency.ts";
 import { Logbook } from "./observers.ts";
 import { KINDS, type Life, lives } from "./plan.ts";
-import { judge, latencyBound, memoryBound, type SoakReport } from "./report.ts";
+import { judge, latencyBound, measureWithin, memoryBound, type SoakReport } from "./report.ts";
 import type { StormReport } from "./storm.ts";
 
 async function soak(...args: string[]) {
@@ -57,6 +57,17 @@ Deno.test("quantiles are those of the durations, but for 2 %", () => {
     assert(found >= expected! * 0.999 && found <= expected! * 1.021, `${fraction}: ${found}`);
   }
   assertEquals([merged.count, new Latencies().quantile(0.5)], [1000, NaN]);
+});
+
+Deno.test("one measurement within its bound is enough, and of those that hold up each time none is", async () => {
+  const outcome = async (...outcomes: number[]) => {
+    let times = 0;
+    return [await measureWithin(2, () => Promise.resolve(outcomes[times++]!)), times];
+  };
+  assertEquals(await outcome(1, 9), [1, 1]);
+  assertEquals(await outcome(9, 9, 2, 9), [2, 3]);
+  assertEquals(await outcome(NaN, 1), [1, 2]);
+  assertEquals(await outcome(6, 7, 8, 9, 1), [9, 4]);
 });
 
 Deno.test("a logbook objects to who comes twice, goes twice, was never there, or never goes", () => {

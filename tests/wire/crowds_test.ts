@@ -1,6 +1,6 @@
 /** Many sockets of one client: those of an attacker hold nobody up, those of a class behind one NAT get in. */
 
-import { assertEquals, assertLess } from "../kit/assert.ts";
+import { assertEquals, assertLessOrEqual } from "../kit/assert.ts";
 import { frame, RawClient } from "../kit/raw_client.ts";
 import { parse } from "../../lib/config/command_line.ts";
 import { TestClient } from "../kit/client.ts";
@@ -8,7 +8,7 @@ import { serverProcess, testServer } from "../kit/server.ts";
 import type { Lap } from "../soak/control.ts";
 import { Latencies } from "../soak/latency.ts";
 import { Program } from "../soak/program.ts";
-import { latencyBound } from "../soak/report.ts";
+import { latencyBound, measureWithin } from "../soak/report.ts";
 
 const LAP_MS = 2500;
 
@@ -116,9 +116,13 @@ for (
 ) {
   Deno.test(`128 sockets of ${what} that join and leave 64 rooms together are no worse than as many pings`, async () => {
     const flood = await besidePairs((port, until) => crowd(port, until, addressOf, pings));
-    const joins = await besidePairs((port, until) => crowd(port, until, addressOf, joinsAndLeaves));
-    assertEquals([flood.lap.ended, joins.lap.ended], [[], []]);
-    assertLess(joins.meanwhile, 3 * flood.meanwhile + latencyBound(joins.quiet));
+    assertEquals(flood.lap.ended, []);
+    const worse = await measureWithin(3 * flood.meanwhile, async () => {
+      const joins = await besidePairs((port, until) => crowd(port, until, addressOf, joinsAndLeaves));
+      assertEquals(joins.lap.ended, []);
+      return joins.meanwhile - latencyBound(joins.quiet);
+    });
+    assertLessOrEqual(worse, 3 * flood.meanwhile);
   });
 }
 
