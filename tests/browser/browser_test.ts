@@ -7,7 +7,8 @@ import { testWith } from "../kit/parts.ts";
 import { type TestServer, testServer } from "../kit/server.ts";
 import { noChromium, openBrowser, servePages } from "./chromium.ts";
 
-const PATIENCE_MS = 15_000;
+/** Far more than anything takes here, but on a machine that does much else, or stands still for a while. */
+const PATIENCE_MS = 60_000;
 const V3 = "diva.signal.v3";
 
 function test(name: string, run: (browser: Browser, server: TestServer) => Promise<void>): void {
@@ -67,7 +68,9 @@ for (const newcomer of ["page", "program"] as const) {
     await using peer = await MeshPeer.join({ url: server.url, room: "kitchen", version: 3 });
     if (newcomer === "page") await joinByPage();
 
-    const heard = await peer.hearAny(1, PATIENCE_MS);
+    const heard = await peer.hearAny(1, PATIENCE_MS).catch(async (error: Error) => {
+      throw new Error(`${error.message}; the page says: ${await page.title()}`);
+    });
     assertEquals([...heard], [["kitchen:alice", `hello ${peer.address}, this is kitchen:alice`]]);
     assertEquals(peer.links.get("kitchen:alice")?.initiator, newcomer === "program");
     await page.locator("li").first().waitFor();

@@ -309,7 +309,12 @@ test("the page weighs less than 80 KiB, and can be turned off", async (browser, 
   });
   await page.goto(server.httpUrl);
   await page.getByRole("button", { name: "Check now" }).click();
-  await page.getByRole("button", { name: "Check again" }).waitFor({ timeout: PATIENCE_MS });
+  await page.getByRole("button", { name: "Check again" }).waitFor({ timeout: 3 * PATIENCE_MS }).catch(
+    async ({ message }) => {
+      const shown = await page.locator("#run, #steps").allInnerTexts();
+      throw new Error(`${message}\nThe page shows: ${JSON.stringify(shown)}; loaded: ${urls.join()}`);
+    },
+  );
   assert(
     urls.includes("/client.js") && urls.includes("/page.js") && urls.includes("/client.diagnose.js"),
     urls.join(),

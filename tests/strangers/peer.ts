@@ -298,7 +298,11 @@ export class MeshPeer implements AsyncDisposable {
 
   async #within(timeoutMs: number, work: Promise<void>, failure: string): Promise<void> {
     const inTime = await settlesWithin(timeoutMs, Promise.race([work, this.#over.promise]));
-    if (!inTime) throw new Error(`${failure} within ${timeoutMs / 1000} s`);
+    if (inTime) return;
+    const links = [...this.#links].map(([other, { progress, failure }]) =>
+      `; ${other}: ${failure ?? progress}`
+    );
+    throw new Error(`${failure} within ${timeoutMs / 1000} s${links.join("")}`);
   }
 }
 
