@@ -1,12 +1,9 @@
 /** What may happen to nodes and to their engine, and what nobody may hear of it. */
 
 import { assert, assertEquals, assertGreater, assertLess } from "../kit/assert.ts";
-import { eventually, missingEngine } from "../kit/cluster.ts";
+import { eventually, GONE_WITHIN, missingEngine } from "../kit/cluster.ts";
 import { testWith } from "../kit/parts.ts";
 import { pause, Stage } from "./stage.ts";
-
-/** Milliseconds in which the members of a node that was killed are gone: its lease, a beat, and a little. */
-const GONE_WITHIN = 10_500;
 
 testWith(missingEngine, "nothing happens, but for members that come and go: nothing is lost", async () => {
   await using stage = await Stage.open();

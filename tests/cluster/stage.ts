@@ -31,6 +31,8 @@ export class Actor {
   /** Signals that were lost on their way. */
   gaps = 0;
   signals = 0;
+  /** A signal that meets the server's close frame on its way makes the runtime end the connection without one. */
+  silent = false;
 
   constructor(stage: Stage, port: number, room: string, ident: string, key?: string) {
     this.#stage = stage;
@@ -58,7 +60,7 @@ export class Actor {
 
   /** Says a number to everybody that it knows. */
   say(): void {
-    if (!this.open) return;
+    if (!this.open || this.silent) return;
     for (const other of this.known.keys()) {
       const number = (this.#said.get(other) ?? 0) + 1;
       this.#said.set(other, number);

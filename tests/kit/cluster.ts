@@ -67,6 +67,9 @@ export function storeOptions({ url }: Redis, prefix = "signal:"): ClusterOptions
   };
 }
 
+/** Milliseconds in which the members of a node that died are gone: its lease, a beat, and a little. */
+export const GONE_WITHIN = 10_500;
+
 /** Resolves once it holds, which is looked at again and again; rejects after a while. */
 export async function eventually(
   what: string,
