@@ -300,7 +300,8 @@ async function loop(
 ): Promise<void> {
   const room = `check-${crypto.randomUUID?.() ?? Math.random()}`;
   const { WebSocket, RTCPeerConnection, rtcConfiguration, signal } = options;
-  const both = { url: base, room, WebSocket, RTCPeerConnection, rtcConfiguration, signal };
+  const timing = { joinTimeout: timeoutMs };
+  const both = { url: base, room, WebSocket, RTCPeerConnection, rtcConfiguration, signal, timing };
   const meshes: Mesh[] = [];
   try {
     const linked = await look("loop", async () => {
@@ -336,10 +337,33 @@ async function loop(
     await look("throughput", async () => {
       const [from, to] = meshes as [Mesh, Mesh];
       let bytes = 0;
-      to.addEventListener("message", ({ data }) => bytes += (data as Uint8Array).length);
+      const arrived = new Promise<void>((resolve) => {
+        to.addEventListener("message", ({ data }) => {
+          bytes += (data as Uint8Array).length;
+          resolve();
+        });
+      });
       const part = new Uint8Array(65_536);
       const begun = Date.now();
-      while (Date.now() - begun < 1000) await from.send(part);
+      const stream = async () => {
+        while (Date.now() - begun < 1000) await from.send(part);
+        await arrived;
+        return true;
+      };
+      let timer;
+      const flows = await Promise.race([
+        stream(),
+        new Promise<false>((resolve) => timer = setTimeout(() => resolve(false), timeoutMs)),
+      ]);
+      clearTimeout(timer);
+      if (!flows) {
+        return {
+          verdict: "failed",
+          text: "The two are connected, but what they send does not get through.",
+          advice: "A VPN or another tunnel on this device may lose large packets: lower its MTU.",
+          details: { bytes },
+        };
+      }
       const rate = bytes / (Date.now() - begun) * 8 / 1000;
       return {
         verdict: "ok",

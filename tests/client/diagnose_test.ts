@@ -3,7 +3,7 @@
 import { diagnose, type Step } from "../../lib/client/mod.ts";
 import { assert, assertEquals, assertGreater, assertMatch } from "../kit/assert.ts";
 import { coturn } from "../kit/coturn.ts";
-import { missingBinaries, testWith } from "../kit/parts.ts";
+import { findBinary, missingBinaries, testWith } from "../kit/parts.ts";
 import { nginx } from "../kit/proxies.ts";
 import { fileWith } from "../kit/files.ts";
 import { testServer } from "../kit/server.ts";
@@ -119,5 +119,34 @@ testWith(
     const { verdict, step } = await check(`http://127.0.0.1:${proxy.port}`);
     assertEquals(step("server").details.proxies, 1);
     assert(verdict("server").startsWith("ok: The server is reached through a proxy"), verdict("server"));
+  },
+);
+
+testWith(
+  missingBinaries("nft"),
+  "a way that loses large packets: a link comes about, and nothing passes",
+  async () => {
+    await using server = testServer();
+    const table = `signal_test_${server.port}`;
+    const nft = async (text: string) => {
+      const { success, stderr } = await new Deno.Command(findBinary("nft")!, { args: [text] }).output();
+      assert(success, new TextDecoder().decode(stderr));
+    };
+    await nft(
+      `add table inet ${table}; add chain inet ${table} out { type filter hook output priority 0; }; ` +
+        `add rule inet ${table} out oifname lo udp length > 1100 drop`,
+    );
+    try {
+      const { ok, step, verdict } = await check(server.httpUrl);
+      assertMatch(verdict("loop"), /^ok: /);
+      assertEquals(
+        verdict("throughput"),
+        "failed: The two are connected, but what they send does not get through.",
+      );
+      assertMatch(step("throughput").advice!, /MTU/);
+      assertEquals(ok, false);
+    } finally {
+      await nft(`delete table inet ${table}`);
+    }
   },
 );
