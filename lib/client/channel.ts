@@ -173,7 +173,7 @@ export class Channel extends Target<ChannelEvents> {
     channel.addEventListener("message", (event) => {
       const { data } = event as MessageEvent;
       if (typeof data === "string") return emit(this, "message", { data });
-      const bytes = data instanceof ArrayBuffer ? new Uint8Array(data) : Uint8Array.from(data as Uint8Array);
+      const bytes = new Uint8Array(data as ArrayBuffer | Uint8Array);
       if (plain()) return emit(this, "message", { data: bytes });
       const [first = 0] = bytes;
       size += bytes.length;

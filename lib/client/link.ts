@@ -16,7 +16,7 @@ import type {
   RtcTrack,
 } from "./rtc.ts";
 import type { LinkReport } from "./signaller.ts";
-import type { Timing } from "./timing.ts";
+import { pause, type Timing } from "./timing.ts";
 
 /**
  * - `introduced`: the server has named the peer
@@ -40,11 +40,11 @@ export interface Failure {
 
 /** What a link measures of itself; a value that the WebRTC implementation does not tell is missing. */
 export interface LinkStats {
-  path?: Path;
+  path?: Path | undefined;
   /** Milliseconds there and back. */
-  roundTripTime?: number;
-  bytesSent?: number;
-  bytesReceived?: number;
+  roundTripTime?: number | undefined;
+  bytesSent?: number | undefined;
+  bytesReceived?: number | undefined;
 }
 
 /** What a link needs of the mesh that it belongs to. */
@@ -80,6 +80,9 @@ interface Word extends Payload {
 /** The channel for the messages of the application that need no channel of their own. */
 const MESSAGES = "messages";
 const CONTROL = "diva.signal.control";
+
+/** Between two looks at which way the data of a link goes; each pause is longer than the one before. */
+const LONGEST_PAUSE_MS = 500;
 
 /** Channels that the other side may make beside those that are asked for here. */
 const MAX_FOREIGN_CHANNELS = 64;
@@ -213,7 +216,7 @@ export class Link {
     } else if (session === this.#session && current) {
       // Not of this connection, or the application has closed ours: both are to begin anew, but not in a storm.
       if (another || current.connection.signalingState === "closed") return this.#fail("other");
-      this.#toState("negotiating", "introduced");
+      if (this.state === "introduced") this.#setState("negotiating");
       if (description) this.#other = word.connection;
       current.take({ ...description && { description }, ...candidate !== undefined && { candidate } });
       if (description?.type === "answer") this.#openControl();
@@ -311,34 +314,31 @@ export class Link {
   async sayGoodbye(): Promise<void> {
     if (!this.#living || this.#control?.readyState !== "open") return;
     this.#control.send(JSON.stringify({ gone: "left" }));
-    await new Promise((resolve) => setTimeout(resolve, GOODBYE_MS));
+    await pause(GOODBYE_MS);
   }
 
   async stats(): Promise<LinkStats> {
-    const stats: LinkStats = {};
-    const { connection } = this;
-    if (!connection) return stats;
     const entries = new Map<unknown, Record<string, unknown>>();
-    (await connection.getStats()).forEach((entry) => entries.set(entry.id, entry));
-    for (const entry of entries.values()) {
-      if (
-        entry.type !== "candidate-pair" || entry.state !== "succeeded" || !(entry.nominated || entry.selected)
-      ) continue;
-      const { currentRoundTripTime: seconds, bytesSent, bytesReceived } = entry as Record<string, number>;
-      const kinds = [entry.localCandidateId, entry.remoteCandidateId].map((id) =>
-        entries.get(id)?.candidateType
-      ).join();
-      const path = /relay/.test(kinds)
+    (await this.connection?.getStats())?.forEach((entry) => entries.set(entry.id, entry));
+    const pair = [...entries.values()].filter(({ type, state, nominated, selected }) =>
+      type === "candidate-pair" && state === "succeeded" && (nominated || selected)
+    ).pop();
+    if (!pair) return {};
+    const { currentRoundTripTime: seconds, bytesSent, bytesReceived } = pair as Record<string, number>;
+    const kinds = [pair.localCandidateId, pair.remoteCandidateId].map((id) => entries.get(id)?.candidateType)
+      .join();
+    return {
+      path: /relay/.test(kinds)
         ? "relay"
         : /rflx/.test(kinds)
         ? "reflexive"
-        : /host/.test(kinds) && "host";
-      if (path) stats.path = path;
-      if (seconds !== undefined) stats.roundTripTime = seconds * 1000;
-      if (bytesSent !== undefined) stats.bytesSent = bytesSent;
-      if (bytesReceived !== undefined) stats.bytesReceived = bytesReceived;
-    }
-    return stats;
+        : /host/.test(kinds)
+        ? "host"
+        : undefined,
+      roundTripTime: seconds && seconds * 1000,
+      bytesSent,
+      bytesReceived,
+    };
   }
 
   #channel(label: string, options: ChannelOptions): Channel {
@@ -445,12 +445,18 @@ export class Link {
 
   async #findPath(): Promise<void> {
     const { connection } = this;
-    const { path } = await this.stats().catch(() => ({} as LinkStats));
-    if (this.connection !== connection || this.state !== "connected") return;
+    const ms = Date.now() - this.#introducedAt;
+    let path: Path | undefined;
+    // The statistics may be behind; and there are implementations that never tell.
+    for (let wait = 0; !path && wait < LONGEST_PAUSE_MS; wait += GOODBYE_MS) {
+      await pause(wait);
+      ({ path } = await this.stats().catch(() => ({} as LinkStats)));
+      if (this.connection !== connection || this.state !== "connected") return;
+    }
     this.#around.report({
       state: "connected",
       ...path && { path: path === "reflexive" ? "srflx" : path },
-      ms: Date.now() - this.#introducedAt,
+      ms,
     });
     if (path === this.path) return;
     this.path = path;
@@ -475,7 +481,8 @@ export class Link {
 
   /** Restarts ICE, twice; then begins anew; then gives up. */
   #mend(): void {
-    if (this.#living || this.state === "left") return;
+    // On a busy machine it may have come back without a word.
+    if (this.#living) return this.#onConnectionState();
     const { interruptedTimeout, sessions } = this.#around.timing;
     const again = () => this.#mend();
     // Without the server nobody can be asked: it introduces the two anew when both are back.
@@ -523,10 +530,6 @@ export class Link {
     const own = /^a=candidate:/m.test(negotiation.connection.localDescription?.sdp ?? "");
     if (!negotiation.candidates || !own) return "no-candidates";
     return this.#around.hasRelay() ? "ice-failed" : "relay-needed";
-  }
-
-  #toState(state: LinkState, from: LinkState): void {
-    if (this.state === from) this.#setState(state);
   }
 
   #setState(state: LinkState): void {

@@ -25,7 +25,7 @@ import {
   type SignalEvent,
   type Signaller,
 } from "./signaller.ts";
-import { backoff, TIMING, type Timing } from "./timing.ts";
+import { backoff, pause, TIMING, type Timing } from "./timing.ts";
 
 export interface MeshOptions {
   /** 1 to 256 characters. Whoever knows the name can join. */
@@ -234,7 +234,7 @@ export class Mesh extends Target<MeshEvents> implements AsyncDisposable {
     else await Promise.all([...this.#links.values()].map((link) => link.sayGoodbye()));
     this.#end(new SignalError("aborted", "The room was left."));
     // Whoever ends the process then would keep it from going out.
-    await new Promise((resolve) => setTimeout(resolve, GOODBYE_MS));
+    await pause(GOODBYE_MS);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

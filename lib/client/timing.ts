@@ -39,3 +39,7 @@ export const TIMING: Readonly<Timing> = {
 export function backoff(attempt: number, { retryLeast, retryMost }: Timing): number {
   return Math.min(retryMost, retryLeast * 2 ** attempt) * (0.5 + Math.random() / 2);
 }
+
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

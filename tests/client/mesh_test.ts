@@ -224,6 +224,49 @@ Deno.test("a link whose connection died is begun anew, and what waits is sent ov
   ]);
 });
 
+Deno.test("a link that comes back without a word of it is up again", async () => {
+  await using server = testServer();
+  let broken = false;
+  /** While it is broken it says so; it does not say when that is over. */
+  const Taciturn = class {
+    constructor(configuration: Configuration) {
+      return new Proxy(new RTCPeerConnection(configuration), {
+        get(target, name) {
+          if (name === "connectionState" && broken) return "disconnected";
+          const value = Reflect.get(target, name);
+          return typeof value === "function" ? value.bind(target) : value;
+        },
+      });
+    }
+  } as unknown as typeof RTCPeerConnection;
+  await using alice = await join({ url: server.httpUrl, ident: "alice", RTCPeerConnection: Taciturn });
+  await using bob = await join({ url: server.httpUrl, ident: "bob" });
+  await full(alice, bob);
+  const peer = peerOf(alice, "bob");
+  const { connection } = peer;
+  broken = true;
+  (connection as unknown as EventTarget).dispatchEvent(new Event("connectionstatechange"));
+  await until("for the interruption", () => peer.state === "interrupted", peer);
+  broken = false;
+  await until("for the link to be up", () => peer.state === "connected" && peer.path !== undefined, peer);
+  assert(peer.connection === connection, "it has another connection");
+});
+
+Deno.test("which way the data goes is told where the statistics are late, too", async () => {
+  await using server = testServer();
+  class Late extends RTCPeerConnection {
+    #asked = 0;
+    override getStats(): ReturnType<RTCPeerConnection["getStats"]> {
+      return this.#asked++ < 3 ? Promise.resolve(new Map()) : super.getStats();
+    }
+  }
+  await using alice = await join({ url: server.httpUrl, ident: "alice", RTCPeerConnection: Late });
+  await using bob = await join({ url: server.httpUrl, ident: "bob" });
+  await full(alice, bob);
+  const peer = peerOf(alice, "bob");
+  await until("for the way", () => /^(?:host|reflexive)$/.test(peer.path ?? ""), peer);
+});
+
 Deno.test("both sides renegotiate at once, many times, and agree in the end", async () => {
   await using server = testServer();
   await using alice = await join({ url: server.httpUrl, ident: "alice" });

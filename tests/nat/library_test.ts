@@ -35,7 +35,10 @@ function lines({ process }: Running) {
         for (;;) {
           while (at < all.length) if (wanted(all[at++]!)) return all[at - 1]!;
           const { value, done } = await reader.read();
-          if (done) throw new Error(`it ended, or was waited for in vain: ${JSON.stringify(all.slice(-20))}`);
+          if (done) {
+            const told = all.filter((said, i) => said["heard"] === undefined || i + 2 > all.length);
+            throw new Error(`it ended, or was waited for in vain: ${JSON.stringify(told.slice(-40))}`);
+          }
           const parts = (rest + value).split("\n");
           rest = parts.pop()!;
           all.push(...parts.map((line) => JSON.parse(line)));

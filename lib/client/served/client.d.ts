@@ -145,11 +145,11 @@ export interface Failure { readonly why: NonNullable<LinkReport["why"]>;
     readonly message: string;
 }
 /** What a link measures of itself; a value that the WebRTC implementation does not tell is missing. */
-export interface LinkStats { path?: Path;
+export interface LinkStats { path?: Path | undefined;
     /** Milliseconds there and back. */
-    roundTripTime?: number;
-    bytesSent?: number;
-    bytesReceived?: number;
+    roundTripTime?: number | undefined;
+    bytesSent?: number | undefined;
+    bytesReceived?: number | undefined;
 }
 /** What a link needs of the mesh that it belongs to. */
 interface Surroundings { readonly timing: Timing;
@@ -537,4 +537,5 @@ export interface Timing { /** For the handshake and the welcome of one attempt t
 declare const TIMING: Readonly<Timing>;
 /** A pause of which half is left to chance, so that a crowd does not come back at once. */
 declare function backoff(attempt: number, { retryLeast, retryMost }: Timing): number;
+declare function pause(ms: number): Promise<void>;
 export {};
