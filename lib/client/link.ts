@@ -449,7 +449,7 @@ export class Link {
     let path: Path | undefined;
     // The statistics may be behind; and there are implementations that never tell.
     for (let wait = 0; !path && wait < LONGEST_PAUSE_MS; wait += GOODBYE_MS) {
-      await pause(wait);
+      if (wait) await pause(wait);
       ({ path } = await this.stats().catch(() => ({} as LinkStats)));
       if (this.connection !== connection || this.state !== "connected") return;
     }

@@ -135,6 +135,8 @@ Deno.test("a server that restarts breaks no link and doubles nobody; who comes t
   await using alice = await join({ url: network.url, ident: "alice" });
   await using bob = await join({ url: network.url, ident: "bob" });
   await full(alice, bob);
+  // Which way the data goes is known a moment later, and is the last that is told of a link that just came up.
+  await until("for the way", () => peerOf(alice, "bob").path !== undefined);
   const [seenByAlice, seenByBob] = [peers(alice), peers(bob)];
   const states = collect(peerOf(alice, "bob"), "state");
   const before = [peerOf(alice, "bob"), peerOf(bob, "alice")];
