@@ -12,8 +12,9 @@ export type { Configuration, IceCandidate, SessionDescription };
 const PATIENCE_MS = 60_000;
 
 /**
- * How long libwebrtc is given at the end of a file of tests. It has no event for having let go of everything, and where
- * its objects are freed before that, by the end of the file's JavaScript, it crashes, and all tests with it.
+ * How long libwebrtc is given at the end of a file of tests, once to say what it has to say, and once to let go. It has no
+ * event for either. Where a channel of the other side is yet to be told of when its connection is closed, or objects are
+ * freed, by the end of the file's JavaScript, that have just been closed, it crashes, and all tests with it.
  */
 const PARTING_MS = 250;
 
@@ -28,8 +29,10 @@ export class RTCPeerConnection extends wrtc.RTCPeerConnection {
 
 // A program that is no test ends without freeing anything.
 Deno.test.afterAll?.(async () => {
+  const pause = () => new Promise((resolve) => setTimeout(resolve, PARTING_MS));
+  await pause();
   for (const connection of connections) connection.close();
-  await new Promise((resolve) => setTimeout(resolve, PARTING_MS));
+  await pause();
 });
 
 /** The candidates that a peer finds by itself. */
