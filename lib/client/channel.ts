@@ -50,7 +50,7 @@ type Frame = string | Uint8Array<ArrayBuffer>;
 
 interface Outgoing {
   readonly bytes: number;
-  readonly frames: () => AsyncIterable<Frame> | Iterable<Frame>;
+  readonly frames: () => AsyncIterable<Frame> | Iterable<Frame | Promise<Frame>>;
   readonly resolve: () => void;
   readonly reject: (error: SignalError) => void;
 }
@@ -110,7 +110,7 @@ export class Channel extends Target<ChannelEvents> {
         return reject(new SignalError("too-large", "A message that may be lost has at most 16 KiB."));
       }
       if (this.#queuedBytes + bytes > this.#limits.maxQueueBytes && this.#queue.length > 0) {
-        return reject(new SignalError("queue-full", `${this.#queuedBytes} bytes wait to be sent already.`));
+        return reject(new SignalError("queue-full", `${this.#queuedBytes} bytes wait to be sent.`));
       }
       this.#queuedBytes += bytes;
       this.#queue.push({ bytes, frames, resolve, reject });
@@ -260,7 +260,7 @@ function encode(data: Message, plain: () => boolean): Pick<Outgoing, "bytes" | "
     return { bytes: bytes.length, frames: () => whole() ? [data] : cut(Kind.text, bytes) };
   }
   if (typeof Blob !== "undefined" && data instanceof Blob) {
-    return { bytes: 0, frames: () => plain() ? wholeBlob(data) : cutBlob(data) };
+    return { bytes: 0, frames: () => plain() ? [wholeBlob(data)] : cutBlob(data) };
   }
   if (data instanceof ArrayBuffer || ArrayBuffer.isView(data)) {
     // A copy: the application may go on with its own.
@@ -283,8 +283,8 @@ function* cut(kind: number, bytes: Uint8Array): Iterable<Frame> {
   } while (at < bytes.length);
 }
 
-async function* wholeBlob(blob: Blob): AsyncIterable<Frame> {
-  yield new Uint8Array(await blob.arrayBuffer());
+async function wholeBlob(blob: Blob): Promise<Frame> {
+  return new Uint8Array(await blob.arrayBuffer());
 }
 
 /** First its type as a frame of its own, then its bytes. */

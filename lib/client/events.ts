@@ -21,7 +21,7 @@ export const Target: new <Events extends { [type in keyof Events]: Event }>() =>
   EventTarget as never;
 
 /** Dispatches an event of this type that has these members. */
-export function emit(target: EventTarget, type: string, members: object = {}): void {
+export function emit(target: EventTarget, type: string, members?: object): void {
   target.dispatchEvent(Object.assign(new Event(type), members));
 }
 

@@ -134,7 +134,13 @@ export class Link {
     this.#around = around;
     this.#initiator = initiator;
     this.messages = this.#channel(MESSAGES, {});
+    // @roamhq/wrtc tells of a connection's state with that of ICE alone, which may be earlier.
+    const look = () => {
+      if (this.state !== "connected" && this.#living) this.#onConnectionState();
+    };
+    this.messages.addEventListener("open", look);
     this.messages.addEventListener("message", ({ data }) => {
+      look();
       emit(this.target, "message", { data });
       around.onMessage(data);
     });
@@ -481,7 +487,7 @@ export class Link {
 
   /** Restarts ICE, twice; then begins anew; then gives up. */
   #mend(): void {
-    // On a busy machine it may have come back without a word.
+    // It may have come back without a word; see above.
     if (this.#living) return this.#onConnectionState();
     const { interruptedTimeout, sessions } = this.#around.timing;
     const again = () => this.#mend();

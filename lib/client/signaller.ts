@@ -94,7 +94,7 @@ interface Pending {
 }
 
 /** Opens a connection to the server at a `ws:` or `wss:` URL (`http:` and `https:` will do), on any path. */
-export function connect(url: string | URL, options: ConnectOptions = {}): Signaller {
+export function connect(url: string | URL, options?: ConnectOptions): Signaller {
   return new Signaller(url, options);
 }
 

@@ -226,32 +226,60 @@ Deno.test("a link whose connection died is begun anew, and what waits is sent ov
   ]);
 });
 
-Deno.test("a link that comes back without a word of it is up again", async () => {
-  await using server = testServer();
-  let broken = false;
-  /** While it is broken it says so; it does not say when that is over. */
-  const Taciturn = class {
+/** A connection as that of @roamhq/wrtc, but for the state that it says and what it tells of it. */
+function taciturn(connectionState: () => string | undefined, tells: (event: string) => boolean) {
+  return class {
     constructor(configuration: Configuration) {
       return new Proxy(new RTCPeerConnection(configuration), {
         get(target, name) {
-          if (name === "connectionState" && broken) return "disconnected";
+          if (name === "connectionState") return connectionState() ?? target.connectionState;
+          if (name === "addEventListener") {
+            return (type: string, ...rest: [never]) => tells(type) && target.addEventListener(type, ...rest);
+          }
           const value = Reflect.get(target, name);
           return typeof value === "function" ? value.bind(target) : value;
         },
       });
     }
   } as unknown as typeof RTCPeerConnection;
+}
+
+Deno.test("a link that comes back without a word of it is up again: by what it hears, and by and by", async () => {
+  await using server = testServer();
+  let broken = false;
+  const Taciturn = taciturn(() => broken ? "disconnected" : undefined, () => true);
   await using alice = await join({ url: server.httpUrl, ident: "alice", RTCPeerConnection: Taciturn });
   await using bob = await join({ url: server.httpUrl, ident: "bob" });
   await full(alice, bob);
   const peer = peerOf(alice, "bob");
   const { connection } = peer;
-  broken = true;
-  (connection as unknown as EventTarget).dispatchEvent(new Event("connectionstatechange"));
-  await until("for the interruption", () => peer.state === "interrupted", peer);
-  broken = false;
-  await until("for the link to be up", () => peer.state === "connected" && peer.path !== undefined, peer);
-  assert(peer.connection === connection, "it has another connection");
+  for (const hears of [false, true]) {
+    broken = true;
+    (connection as unknown as EventTarget).dispatchEvent(new Event("connectionstatechange"));
+    await until("for the interruption", () => peer.state === "interrupted", peer);
+    broken = false;
+    if (hears) {
+      const heard = next(peer, "message");
+      await bob.send("still here");
+      await heard;
+      assertEquals(peer.state, "connected");
+    }
+    await until("for the link to be up", () => peer.state === "connected" && peer.path !== undefined, peer);
+    assert(peer.connection === connection, "it has another connection");
+  }
+});
+
+Deno.test("a connection that never tells of its state is known by its channels", async () => {
+  await using server = testServer();
+  const Taciturn = taciturn(() => undefined, (event) => event !== "connectionstatechange");
+  const both = {
+    url: server.httpUrl,
+    RTCPeerConnection: Taciturn,
+    timing: { ...QUICK, linkTimeout: 60_000 },
+  };
+  await using alice = await join({ ...both, ident: "alice" });
+  await using bob = await join({ ...both, ident: "bob" });
+  await full(alice, bob);
 });
 
 Deno.test("which way the data goes is told where the statistics are late, too", async () => {

@@ -37,7 +37,7 @@ export interface Configuration {
   iceTransportPolicy?: "all" | "relay";
 }
 
-declare class RTCPeerConnection {
+declare class RTCPeerConnection extends EventTarget {
   constructor(configuration: Configuration);
   readonly connectionState: "new" | "connecting" | "connected" | "disconnected" | "failed" | "closed";
   readonly iceGatheringState: "new" | "gathering" | "complete";
