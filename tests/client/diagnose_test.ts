@@ -3,7 +3,8 @@
 import { diagnose, type Step } from "../../lib/client/mod.ts";
 import { assert, assertEquals, assertGreater, assertMatch } from "../kit/assert.ts";
 import { coturn } from "../kit/coturn.ts";
-import { findBinary, missingBinaries, testWith } from "../kit/parts.ts";
+import { losing, noPacketFilter } from "../kit/packet_filter.ts";
+import { missingBinaries, testWith } from "../kit/parts.ts";
 import { nginx } from "../kit/proxies.ts";
 import { fileWith } from "../kit/files.ts";
 import { testServer } from "../kit/server.ts";
@@ -123,30 +124,18 @@ testWith(
 );
 
 testWith(
-  missingBinaries("nft"),
+  noPacketFilter,
   "a way that loses large packets: a link comes about, and nothing passes",
   async () => {
     await using server = testServer();
-    const table = `signal_test_${server.port}`;
-    const nft = async (text: string) => {
-      const { success, stderr } = await new Deno.Command(findBinary("nft")!, { args: [text] }).output();
-      assert(success, new TextDecoder().decode(stderr));
-    };
-    await nft(
-      `add table inet ${table}; add chain inet ${table} out { type filter hook output priority 0; }; ` +
-        `add rule inet ${table} out oifname lo udp length > 1100 drop`,
+    await using _tunnel = await losing(server.port, "oifname lo udp length > 1100");
+    const { ok, step, verdict } = await check(server.httpUrl);
+    assertMatch(verdict("loop"), /^ok: /);
+    assertEquals(
+      verdict("throughput"),
+      "failed: The two are connected, but what they send does not get through.",
     );
-    try {
-      const { ok, step, verdict } = await check(server.httpUrl);
-      assertMatch(verdict("loop"), /^ok: /);
-      assertEquals(
-        verdict("throughput"),
-        "failed: The two are connected, but what they send does not get through.",
-      );
-      assertMatch(step("throughput").advice!, /MTU/);
-      assertEquals(ok, false);
-    } finally {
-      await nft(`delete table inet ${table}`);
-    }
+    assertMatch(step("throughput").advice!, /MTU/);
+    assertEquals(ok, false);
   },
 );

@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertGreater, assertLess, assertMatch } from "../kit/assert.ts";
 import { eventually, GONE_WITHIN, missingEngine } from "../kit/cluster.ts";
 import { fileWith } from "../kit/files.ts";
+import { losing, noPacketFilter } from "../kit/packet_filter.ts";
 import { missingBinaries, testWith } from "../kit/parts.ts";
 import { freeTcpPort, redis } from "../kit/redis.ts";
 import { run, start } from "../kit/programs.ts";
@@ -340,7 +341,7 @@ testWith(missingEngine, "what a younger node of the same version may say is pass
 });
 
 testWith(
-  missingBinaries("redis-server", "redis-cli", "nft", "ss"),
+  missingBinaries("redis-server", "redis-cli", "ss") ?? noPacketFilter,
   "a node whose way to the engine goes silent is given up, and begins anew when it is back",
   async () => {
     await using stage = await Stage.open();
@@ -351,26 +352,22 @@ testWith(
     const ports = output.split("\n").filter((line) => line.includes(`pid=${stage.nodes[1]!.pid},`))
       .map((line) => /:(\d+)\s+\S+:\d+\s/.exec(line)![1]!);
     assertEquals(ports.length, 2, output);
-    const table = `signal_test_${stage.engine.port}`;
-    const nft = async (text: string) => assertEquals((await run(["nft", text])).output, "");
-    await nft(`add table inet ${table}`);
-    try {
-      await nft(`add chain inet ${table} out { type filter hook output priority 0; }`);
-      // Connections that it makes anew are lost as well.
-      for (const port of ports) {
-        await nft(`add rule inet ${table} out tcp sport ${port} tcp dport ${stage.engine.port} drop`);
-        await nft(`add rule inet ${table} out tcp sport ${stage.engine.port} tcp dport ${port} drop`);
-      }
-      await nft(
-        `add rule inet ${table} out tcp dport ${stage.engine.port} tcp flags & (syn|ack) == syn drop`,
+    const enginePort = stage.engine.port;
+    {
+      await using _silence = await losing(
+        enginePort,
+        ...ports.flatMap((port) => [
+          `tcp sport ${port} tcp dport ${enginePort}`,
+          `tcp sport ${enginePort} tcp dport ${port}`,
+        ]),
+        // Connections that it makes anew are lost as well.
+        `tcp dport ${enginePort} tcp flags & (syn|ack) == syn`,
       );
       const at = performance.now();
       await eventually("the others are told", () => awake.every(({ known }) => known.size === 1));
       assertLess(performance.now() - at, GONE_WITHIN);
       assert(asleep.every(({ open }) => open));
       for (const actor of asleep) actor.silent = true;
-    } finally {
-      await nft(`delete table inet ${table}`);
     }
     assertEquals(await Promise.all(asleep.map(({ closed }) => closed)), Array(4).fill(1012));
     await stage.up();
