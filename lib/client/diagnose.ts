@@ -3,6 +3,7 @@
 /** Looks for what stands in the way of connections, step by step. Loaded when it is asked for. */
 
 import type { Mesh, MeshOptions } from "./mesh.ts";
+import type { Peer } from "./peer.ts";
 import type { IceServer, PeerConnectionConstructor, RtcConnection, WebSocketConstructor } from "./rtc.ts";
 
 /** What one step has found. */
@@ -307,18 +308,14 @@ async function loop(
     const linked = await look("loop", async () => {
       const begun = Date.now();
       for (let i = 0; i < 2; i++) meshes.push(await join(both));
-      const peer = await new Promise<
-        Mesh["peers"] extends ReadonlyMap<string, infer P> ? P | undefined : never
-      >((resolve) => {
-        const timer = setTimeout(() => resolve(undefined), timeoutMs);
-        meshes[1]!.addEventListener("peer", ({ peer }) => {
-          peer.addEventListener("state", () => {
-            if (peer.state !== "connected" || !peer.path) return;
-            clearTimeout(timer);
-            resolve(peer);
+      const peer = await within(
+        timeoutMs,
+        new Promise<Peer>((resolve) => {
+          meshes[1]!.addEventListener("peer", ({ peer }) => {
+            peer.addEventListener("state", () => peer.state === "connected" && peer.path && resolve(peer));
           });
-        });
-      });
+        }),
+      );
       const ms = Date.now() - begun;
       if (!peer) {
         return {
@@ -350,12 +347,7 @@ async function loop(
         await arrived;
         return true;
       };
-      let timer;
-      const flows = await Promise.race([
-        stream(),
-        new Promise<false>((resolve) => timer = setTimeout(() => resolve(false), timeoutMs)),
-      ]);
-      clearTimeout(timer);
+      const flows = await within(timeoutMs, stream());
       if (!flows) {
         return {
           verdict: "failed",
@@ -373,6 +365,17 @@ async function loop(
     });
   } finally {
     for (const mesh of meshes) await mesh.leave();
+  }
+}
+
+/** What it comes to, or `undefined` where that takes longer. */
+async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T | undefined> {
+  let timer;
+  const late = new Promise<undefined>((resolve) => timer = setTimeout(() => resolve(undefined), timeoutMs));
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 
