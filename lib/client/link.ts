@@ -38,7 +38,7 @@ export interface Failure {
   readonly message: string;
 }
 
-/** What a link measures of itself; a value that the WebRTC implementation does not tell is missing. */
+/** What a link measures of itself; a value that the WebRTC implementation does not tell is `undefined`. */
 export interface LinkStats {
   path?: Path | undefined;
   /** Milliseconds there and back. */
@@ -81,7 +81,7 @@ interface Word extends Payload {
 const MESSAGES = "messages";
 const CONTROL = "diva.signal.control";
 
-/** Between two looks at which way the data of a link goes; each pause is longer than the one before. */
+/** Up to this grow the pauses between two looks at which way the data of a link goes. */
 const LONGEST_PAUSE_MS = 500;
 
 /** Channels that the other side may make beside those that are asked for here. */
@@ -487,7 +487,7 @@ export class Link {
 
   /** Restarts ICE, twice; then begins anew; then gives up. */
   #mend(): void {
-    // It may have come back without a word; see above.
+    // It may have come back without a word; see the constructor.
     if (this.#living) return this.#onConnectionState();
     const { interruptedTimeout, sessions } = this.#around.timing;
     const again = () => this.#mend();

@@ -144,7 +144,7 @@ export interface Failure { readonly why: NonNullable<LinkReport["why"]>;
     /** A sentence for the person in front of the application. */
     readonly message: string;
 }
-/** What a link measures of itself; a value that the WebRTC implementation does not tell is missing. */
+/** What a link measures of itself; a value that the WebRTC implementation does not tell is `undefined`. */
 export interface LinkStats { path?: Path | undefined;
     /** Milliseconds there and back. */
     roundTripTime?: number | undefined;
