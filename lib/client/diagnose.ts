@@ -321,7 +321,8 @@ async function loop(
         return {
           verdict: "failed",
           text: "Two peers here, side by side, did not find each other.",
-          advice: "An extension or a setting of the browser may forbid WebRTC.",
+          advice:
+            "An extension or a setting of the browser may forbid WebRTC, or a VPN on this device may lose large packets.",
         };
       }
       return {
