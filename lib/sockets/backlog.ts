@@ -21,6 +21,9 @@ export class BacklogSpace {
   }
 }
 
+/** Places of a ring: at first, and as many as it may have though most of them are empty. */
+const SLOTS = { least: 8, spare: 64 };
+
 /**
  * The last messages to one client, by their numbers. Lengths are in UTF-16 units, which is what a text takes in memory,
  * or half of it: to find out how many bytes it has on the wire would cost as much as a tenth of relaying it.
@@ -38,8 +41,13 @@ export class BacklogSpace {
 export class Backlog {
   readonly #space: BacklogSpace;
   readonly #most: number;
-  /** Without gaps; the last is the last that was sent. */
+  /** A ring of the messages that are kept, without gaps; the newest is the last that was sent. Its size is a power of two. */
   #texts: string[] = [];
+  /** Another, of their lengths: by the time these are asked for the texts themselves are far away in memory. */
+  #lengths: number[] = [];
+  /** Where the oldest stands, and how many there are. */
+  #oldest = 0;
+  #count = 0;
   #units = 0;
   /** The number of the last message that was sent. */
   #sent: number;
@@ -59,7 +67,7 @@ export class Backlog {
 
   /** How many messages are kept. */
   get unseen(): number {
-    return this.#texts.length;
+    return this.#count;
   }
 
   /** More was not seen than is kept: then nothing is, until the client says that it has seen something. */
@@ -77,33 +85,63 @@ export class Backlog {
       return;
     }
     this.#units += length;
-    this.#texts.push(text);
+    if (this.#count === this.#texts.length) this.#resize(Math.max(SLOTS.least, 2 * this.#count));
+    const at = this.#at(this.#count++);
+    this.#texts[at] = text;
+    this.#lengths[at] = length;
   }
 
   /** The client has taken in the messages up to this number. False where it has not been sent so many. */
   seen(count: number): boolean {
     if (count > this.#sent) return false;
     this.#stopped = false;
-    const fresh = count - (this.#sent - this.#texts.length);
+    const fresh = count - (this.#sent - this.#count);
     if (fresh <= 0) return true;
-    const seen = this.#texts.splice(0, fresh);
     let units = 0;
-    for (const { length } of seen) units += length;
+    for (let i = 0; i < fresh; i++) {
+      const at = this.#at(i);
+      units += this.#lengths[at]!;
+      this.#texts[at] = "";
+    }
+    this.#oldest = this.#at(fresh);
+    this.#count -= fresh;
     this.#units -= units;
     this.#space.giveBack(units);
+    let { length } = this.#texts;
+    while (length > SLOTS.spare && 4 * this.#count <= length) length /= 2;
+    if (length < this.#texts.length) this.#resize(length);
     return true;
   }
 
   /** The messages behind that number; `undefined` where they are not all kept. */
   after(count: number): readonly string[] | undefined {
-    const first = this.#sent - this.#texts.length;
-    if (count > this.#sent || count < first) return undefined;
-    return this.#texts.slice(count - first);
+    const known = count - (this.#sent - this.#count);
+    if (known < 0 || known > this.#count) return undefined;
+    return Array.from({ length: this.#count - known }, (_, i) => this.#texts[this.#at(known + i)]!);
   }
 
   clear(): void {
     this.#space.giveBack(this.#units);
-    this.#units = 0;
+    this.#units = this.#count = this.#oldest = 0;
     this.#texts = [];
+    this.#lengths = [];
+  }
+
+  /** Where the message stands that has so many in front of it. */
+  #at(index: number): number {
+    return (this.#oldest + index) & (this.#texts.length - 1);
+  }
+
+  #resize(size: number): void {
+    const texts = new Array<string>(size).fill("");
+    const lengths = new Array<number>(size).fill(0);
+    for (let i = 0; i < this.#count; i++) {
+      const at = this.#at(i);
+      texts[i] = this.#texts[at]!;
+      lengths[i] = this.#lengths[at]!;
+    }
+    this.#texts = texts;
+    this.#lengths = lengths;
+    this.#oldest = 0;
   }
 }
