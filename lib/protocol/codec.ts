@@ -98,7 +98,10 @@ export interface ResumeOffer {
 }
 
 const SIGNAL_OPENING = '["signal","';
+const SEEN_OPENING = '["seen",';
 const COMMA = ",".charCodeAt(0);
+const ARRAY_END = "]".charCodeAt(0);
+const ZERO = "0".charCodeAt(0);
 const LETTER_I = "i".charCodeAt(0);
 
 /** Matches the array up to the end of its third string, in a text that is known to be valid JSON. */
@@ -126,7 +129,7 @@ export function numberSignal(text: string): number {
  * @param counted whether `numberSignal` had a number for it; it makes no difference to the result
  */
 export function decode(text: string, version: Version, counted = false): ClientCall {
-  return decodePlainSignal(text, counted) ??
+  return decodePlainSignal(text, counted) ?? decodePlainSeen(text, version) ??
     (text.length <= MAX_PARSED ? decodeAny(text, version) : decodeLong(text));
 }
 
@@ -154,6 +157,24 @@ function decodePlainSignal(text: string, counted: boolean): ClientCall | undefin
     to: text.slice(fromEnd + 3, toEnd),
     tail: text.slice(toEnd + 1),
   };
+}
+
+/** The most digits of which every number is exact. */
+const MAX_DIGITS = 15;
+
+/** The usual form of the call that is second in number, `["seen",N]`. Whatever else a text may be is left to `decodeAny`. */
+function decodePlainSeen(text: string, version: Version): ClientCall | undefined {
+  if (version !== 3 || !text.startsWith(SEEN_OPENING)) return;
+  const digits = text.length - 1 - SEEN_OPENING.length;
+  if (digits < 1 || digits > MAX_DIGITS || text.charCodeAt(text.length - 1) !== ARRAY_END) return;
+  let count = 0;
+  for (let i = 0; i < digits; i++) {
+    const digit = text.charCodeAt(SEEN_OPENING.length + i) - ZERO;
+    // JSON has no number with a zero in front.
+    if (digit < 0 || digit > 9 || i > 0 && count === 0) return;
+    count = count * 10 + digit;
+  }
+  return { call: "seen", count };
 }
 
 /** A text that no call but a signal can be: validated whole, and parsed as far as its three strings go. */

@@ -144,6 +144,50 @@ Deno.test("version 2 does not know the calls of version 3", () => {
   assertEquals(decode('["report","r:a","r:b",{"state":"closed"}]', 2), refused("bad-call", "report"));
 });
 
+Deno.test("how many messages were seen is read as JSON has it, and by version 3 alone", () => {
+  const read = (text: string): ClientCall => {
+    let count: unknown;
+    try {
+      [, count] = JSON.parse(text);
+    } catch {
+      return refused("bad-json");
+    }
+    return Number.isSafeInteger(count) && count as number >= 0
+      ? { call: "seen", count: count as number }
+      : refused("bad-arguments", "seen");
+  };
+  const check = (argument: string) => {
+    const text = `["seen",${argument}]`;
+    assertEquals(decode(text, 3), read(text), text);
+    const call = read(text);
+    const known = call.call === "refused" && call.refusal.code === "bad-json";
+    assertEquals(decode(text, 2), known ? call : refused("bad-call", "seen"), text);
+  };
+  // deno-fmt-ignore
+  for (
+    const argument of [
+      "0", "7", "32", "999999999999999", "1000000000000000", "9007199254740991", "9007199254740992", "9".repeat(400),
+      "", " ", " 32", "32 ", "00", "01", "-1", "-0", "+1", "1.5", "1e3", "1_0", "0x10", "1]", "[1]", '"1"', "true", "١", ":", "/",
+    ]
+  ) check(argument);
+  fc.assert(fc.property(fc.maxSafeNat(), (count) => check(String(count))));
+  fc.assert(fc.property(fc.stringMatching(/^[0-9 .e:/+-]{1,20}$/), check));
+  for (
+    const text of [
+      '["seen"]',
+      '["seen",',
+      '["seen",5',
+      '["seen",5}',
+      '["seen",5]]',
+      '["seen" ,5]',
+      '["seen",5,6]',
+    ]
+  ) {
+    const { call } = decode(text, 3);
+    assertEquals(call, text === '["seen" ,5]' ? "seen" : "refused", text);
+  }
+});
+
 Deno.test("names have their bounds", () => {
   const join = (ident: string, room: string) => decode(JSON.stringify(["join", ident, room]), 2).call;
   assertEquals(join("i".repeat(128), "r".repeat(256)), "join");
