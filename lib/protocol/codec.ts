@@ -183,7 +183,7 @@ function decodeLong(text: string): ClientCall {
   if (count === -1) return refused(countElements(`[${text}]`) === 1 ? "bad-call" : "bad-json");
   const name = readString(/^\s*\[\s*("[^"\\]*(?:\\.[^"\\]*)*")/.exec(text)?.[1]);
   if (name === undefined) return refused("bad-call");
-  if (!CALLS.has(name)) return refused("bad-call", name);
+  if (!CALLS.has(name)) return unknown(name);
   const [head = "", , first, second] = THREE_STRINGS.exec(text) ?? [];
   const [from, to] = [readString(first), readString(second)];
   if (name === "join" && head) {
@@ -295,7 +295,7 @@ function decodeAny(text: string, version: Version): ClientCall {
       }
     }
   }
-  return refused("bad-call", name);
+  return unknown(name);
 }
 
 function isName(value: unknown, maxLength: number): value is string {
@@ -344,6 +344,11 @@ function refused(code: ErrorCode, call?: string, ...about: unknown[]): ClientCal
     call: "refused",
     refusal: { code, call, about: about.filter((part) => typeof part === "string") },
   };
+}
+
+/** Of an array that begins with a string as it should. */
+function unknown(call: string): ClientCall {
+  return { call: "refused", refusal: { code: "bad-call", text: "No call has that name.", call, about: [] } };
 }
 
 export function encodeIdent(ident: string): string {

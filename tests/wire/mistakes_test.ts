@@ -12,8 +12,10 @@ const TEXT = { LOG_FORMAT: "text" };
 interface Mistake {
   readonly what: string;
   readonly send: unknown;
-  /** The answer to a client of version 3, without the sentence. One of version 2 hears nothing. */
+  /** The answer to a client of version 3. One of version 2 hears nothing. */
   readonly code: keyof typeof ErrorText;
+  /** Not given: what the code always means. */
+  readonly sentence?: string;
   readonly about: readonly string[];
   readonly logged: string;
 }
@@ -32,6 +34,14 @@ const MISTAKES: readonly Mistake[] = [
     code: "bad-json",
     about: [],
     logged: "refused bad-json: a message, of 127.0.0.1",
+  },
+  {
+    what: "a call that is misspelt",
+    send: ["jion", "alice", "kitchen"],
+    code: "bad-call",
+    sentence: "No call has that name.",
+    about: ["jion"],
+    logged: "refused bad-call: a message, of 127.0.0.1",
   },
   {
     what: "the address where the ident belongs",
@@ -56,16 +66,16 @@ const MISTAKES: readonly Mistake[] = [
   },
 ];
 
-Deno.test("five mistakes of a newcomer: version 3 is told of each, version 2 of none, and the log has both", async () => {
+Deno.test("six mistakes of a newcomer: version 3 is told of each, version 2 of none, and the log has both", async () => {
   await using server = await serverProcess(OPTIONS, TEXT);
   const url = `ws://127.0.0.1:${await server.port}`;
   const member = await TestClient.open(url);
   await member.call(["join", "taken", "kitchen"], ["join", "kitchen:taken"]);
   const current = await TestClient.openV3(url);
   const old = await TestClient.open(url);
-  for (const { what, send, code, about } of MISTAKES) {
+  for (const { what, send, code, sentence = ErrorText[code], about } of MISTAKES) {
     current.send(send);
-    assertEquals(await current.next(), ["error", code, ErrorText[code], ...about], what);
+    assertEquals(await current.next(), ["error", code, sentence, ...about], what);
     await old.call(send);
   }
   for (const client of [member, current, old]) await client.close();

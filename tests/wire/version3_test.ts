@@ -156,7 +156,8 @@ Deno.test("each error code is told with the call's name and its ident, room or a
   await refused(client, "{", "bad-json");
   await refused(client, new Uint8Array([0xff, 0xfe]), "bad-json");
   await refused(client, { a: 1 }, "bad-call");
-  await refused(client, ["bogus", "data"], "bad-call", "bogus");
+  client.send(["bogus", "data"]);
+  await client.expect(["error", "bad-call", "No call has that name.", "bogus"]);
   await refused(client, ["join", "a"], "bad-arguments", "join");
   await refused(client, ["join", "a:b", "r"], "bad-ident", "join", "a:b", "r");
   await refused(client, ["join", "a", ""], "bad-room", "join", "a", "");
