@@ -34,6 +34,22 @@ export function cut(socket: WebSocket): boolean {
   return true;
 }
 
+/** What the role of a client's socket is. */
+const CLIENT = 1;
+
+/**
+ * Closes a socket of the server's. Unlike a client's, such a socket is given up by the runtime at the first message that
+ * arrives before the answer to its close frame, often with that frame unwritten: who talks is told neither why it was
+ * closed nor whether to come back (RFC 6455 section 7.1.1 has the server wait). So until its end it has the role of a
+ * client's, which the runtime looks at only there. What still comes has to be passed over, and bounded.
+ */
+export function close(socket: WebSocket, code: number, reason: string): void {
+  // With the role of a client it would not take most codes.
+  socket.close(code, reason);
+  const role = symbolOf(socket, "[[role]]");
+  if (role !== undefined) (socket as unknown as Inside)[role] = CLIENT;
+}
+
 /**
  * Opens an HTTP server, and gives a way to end it, with its listening and its connections but for those that have become
  * WebSockets: `shutdown` and an abort would close these as well. It finishes then. No way where there is none.

@@ -44,7 +44,7 @@ import {
 import { type Address, addressText, splitAddress } from "../protocol/address.ts";
 import { freshIdent } from "../protocol/ident.ts";
 import { sha256 } from "../runtime/digest.ts";
-import { canWatch, cut, ping, watch, type Watcher } from "../runtime/internals.ts";
+import { canWatch, close, cut, ping, watch, type Watcher } from "../runtime/internals.ts";
 import type { JoinClaim, Later, RoomEvents, RoomStore } from "../rooms/store.ts";
 import type { Tally } from "../runtime/tally.ts";
 import type { Traffic } from "./traffic.ts";
@@ -121,11 +121,15 @@ interface ColdResume {
   readonly addresses: string[];
 }
 
+/** Milliseconds in which somebody who is as good as dead may still read why it was closed. */
+const LAST_WORD = 100;
+
 /**
- * Milliseconds. A message that arrives between a call of `WebSocket.close` and the writing of the close frame makes
- * the runtime drop the connection without one; so those that are on their way are passed over first.
+ * What a client may have sent before it reads that it was closed, in UTF-16 units or bytes, and what each message counts
+ * beside its length. Who sends more is cut: it costs as much to read as that of others.
  */
-const CLOSE_DELAY = 50;
+const MAX_UNHEARD = 1024 * 1024;
+const UNHEARD_MESSAGE = 1024;
 
 /** A message that is over the limit is read to say what was refused, if it has no more UTF-16 units or bytes than that. */
 const MAX_CHEAP = 1024;
@@ -171,12 +175,13 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
   /** The socket is gone, and the client may come back on another. */
   #asleep = false;
   #closed = false;
-  #closing: ReturnType<typeof setTimeout> | undefined;
   /** Looks since the last sign of life, the first of which may come right behind it; see `listen`. */
   #silence = 0;
   #pinged = false;
   /** When it was told to close, or was given up. */
   #endedAt?: number;
+  /** What has come since; see `MAX_UNHEARD`. */
+  #unheard = 0;
 
   constructor(client: Client, context: SessionContext) {
     const { socket } = client;
@@ -312,10 +317,9 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     if (!this.#open) return;
     this.#depart(gone);
     const { socket } = this.#client;
-    const close = () => this.#closing = setTimeout(() => socket.close(code, reason), CLOSE_DELAY);
     // In the midst of its handshake it can be told nothing.
-    if (socket.readyState === WebSocket.CONNECTING) socket.addEventListener("open", close);
-    else close();
+    if (this.connecting) socket.addEventListener("open", () => close(socket, code, reason));
+    else close(socket, code, reason);
   }
 
   /** Tells the client that the server stops, and when to come back. It gets nothing more, if it has heard that. */
@@ -403,7 +407,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
       if (this.#lose()) return;
       this.close(CloseCode.silent, "no answer to a ping", "timeout");
       // Who is as good as dead is told, but not waited for.
-      setTimeout(() => this.giveUp("timeout"), 2 * CLOSE_DELAY);
+      setTimeout(() => this.giveUp("timeout"), LAST_WORD);
     }
   }
 
@@ -471,7 +475,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
   };
 
   #onMessage(data: string | ArrayBuffer): void {
-    if (!this.#open) return;
+    if (!this.#open) return this.#passOver(data);
     if (this.#waiting !== undefined) return this.#wait(data);
     const { traffic, now } = this.#context;
     if (!traffic.sampled) return this.#take(data);
@@ -480,11 +484,18 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     traffic.onTaken?.(now() - since);
   }
 
+  /** It has been closed, and may not know yet. */
+  #passOver(data: string | ArrayBuffer): void {
+    if (this.#asleep) return;
+    this.#unheard += UNHEARD_MESSAGE + sizeOf(data);
+    if (this.#unheard > MAX_UNHEARD) this.giveUp("closed");
+  }
+
   #take(data: string | ArrayBuffer): void {
     this.#taken++;
     const { limits, shared, now, traffic } = this.#context;
     traffic.messagesIn++;
-    traffic.unitsIn += typeof data === "string" ? data.length : data.byteLength;
+    traffic.unitsIn += sizeOf(data);
     if (isLarger(data, limits.maxMessageBytes)) {
       this.#refuse({ code: "too-large", about: [] });
       return this.close(CloseCode.tooLarge, `messages may have ${limits.maxMessageBytes} bytes`);
@@ -495,7 +506,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
       ? undefined
       : this.#calls.draw(limits, shared.calls, this.account.source, now());
     // Before anything is spent on it, and so without a word of what it was where that would be long to find out.
-    if (over !== undefined && (typeof data === "string" ? data.length : data.byteLength) > MAX_CHEAP) {
+    if (over !== undefined && sizeOf(data) > MAX_CHEAP) {
       return this.#refuseOver(over, {});
     }
     const text = typeof data === "string" ? data : decodeUtf8(data);
@@ -554,7 +565,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
   /** Keeps a call for later. */
   #wait(data: string | ArrayBuffer): void {
     const waiting = this.#waiting!;
-    waiting.size += typeof data === "string" ? data.length : data.byteLength;
+    waiting.size += sizeOf(data);
     if (waiting.calls.length < MAX_WAITING.calls && waiting.size <= MAX_WAITING.size) {
       waiting.calls.push(data);
     } else this.close(CloseCode.overloaded, "too many calls wait for the answer to one");
@@ -660,7 +671,6 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     if (this.#closed) return;
     this.#closed = true;
     this.#asleep = false;
-    clearTimeout(this.#closing);
     this.#depart(reason);
     this.#context.onClosed(this, this.#client);
   }
@@ -919,6 +929,11 @@ const MESSAGES_PER_SEEN = 32;
 /** The runtime says so of a peer that did not answer a ping, and of nothing else. */
 function isTimeout(event: CloseEvent): boolean {
   return event.code === 1001 && !event.wasClean;
+}
+
+/** In UTF-16 units or bytes. */
+function sizeOf(data: string | ArrayBuffer): number {
+  return typeof data === "string" ? data.length : data.byteLength;
 }
 
 function isLarger(data: string | ArrayBuffer, maxBytes: number): boolean {

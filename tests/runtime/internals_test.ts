@@ -1,6 +1,6 @@
 /** What we know of the runtime's insides. Where a new runtime has changed them, these fail, and SECURITY.md has to say so. */
 
-import { canWatch, cut, openSeparable, ping, watch } from "../../lib/runtime/internals.ts";
+import { canWatch, close, cut, openSeparable, ping, watch } from "../../lib/runtime/internals.ts";
 import { assertEquals } from "../kit/assert.ts";
 import { frame, Opcode, RawClient } from "../kit/raw_client.ts";
 
@@ -24,6 +24,27 @@ Deno.test("the runtime: a socket can be cut, with all that waits in it", async (
   assertEquals(cut(socket), true);
   assertEquals(await client.frame(), undefined);
   assertEquals(cut(new EventTarget() as WebSocket), false);
+});
+
+Deno.test("the runtime: a socket that is closed waits for the answer, whatever comes before it", async () => {
+  await using server = serve(0);
+  using client = await RawClient.open(server.port);
+  const socket = await server.opened;
+  const closed = new Promise<CloseEvent>((resolve) => socket.onclose = resolve);
+  const passedOver: string[] = [];
+  const heard = new Promise<void>((resolve) =>
+    socket.onmessage = ({ data }) => passedOver.push(data) === 2 && resolve()
+  );
+  close(socket, 1012, "the server restarts");
+  await client.send("I don't know yet");
+  await client.send("nor now");
+  await Promise.race([heard, closed]);
+  assertEquals(socket.readyState, WebSocket.CLOSING);
+  assertEquals(await client.closeCode(), 1012);
+  await client.write(frame(Uint8Array.of(0x03, 0xf4), Opcode.close));
+  const { code, wasClean } = await closed;
+  assertEquals([code, wasClean], [1012, true]);
+  assertEquals(await client.frame(), undefined);
 });
 
 Deno.test("the runtime: an HTTP server can be ended apart from its WebSockets, and another takes its port", async () => {

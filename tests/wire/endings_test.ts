@@ -48,6 +48,36 @@ Deno.test("a server stops in order while handshakes hang: the others are told", 
   await drained;
 });
 
+Deno.test("a client that talks on is told why it was closed", async () => {
+  await using server = testServer({ maxMessageBytes: 100 });
+  using client = await RawClient.open(server.port);
+  const ping = frame(JSON.stringify(["ping"]));
+  // The server has the others at hand while it closes, and more come before the client can have read of it.
+  await client.write(new Uint8Array([...frame("x".repeat(101)), ...ping, ...ping]));
+  for (let i = 0; i < 5; i++) {
+    await pause(20);
+    await client.write(ping);
+  }
+  assertEquals(await client.closeCode(), 1009);
+  assertEquals(server.health().sockets, 1);
+  await client.write(frame(Uint8Array.of(0x03, 0xf1), Opcode.close));
+  assertEquals(await client.frame(), undefined);
+  await until(() => server.health().sockets === 0, "its place");
+});
+
+Deno.test("who does not stop talking though he was closed is cut", async () => {
+  await using server = testServer({ closeTimeout: 3600, maxMessageBytes: 100 });
+  using client = await RawClient.open(server.port);
+  const large = frame("x".repeat(101));
+  await client.write(large);
+  assertEquals(await client.closeCode(), 1009);
+  assertEquals(server.health().sockets, 1);
+  const cut = client.frame().catch(() => undefined);
+  for (let i = 0; i < 100_000 && server.health().sockets > 0; i++) await client.write(large).catch(() => {});
+  assertEquals(server.health().sockets, 0);
+  assertEquals(await cut, undefined);
+});
+
 Deno.test("a client that never answers the close frame gives its place to others after a while", async () => {
   await using server = testServer({ closeTimeout: 1, maxSockets: 1 });
   using client = await RawClient.open(server.port, V3);
