@@ -31,8 +31,6 @@ export class Actor {
   /** Signals that were lost on their way. */
   gaps = 0;
   signals = 0;
-  /** A signal that meets the server's close frame on its way makes the runtime end the connection without one. */
-  silent = false;
 
   constructor(stage: Stage, port: number, room: string, ident: string, key?: string) {
     this.#stage = stage;
@@ -60,7 +58,7 @@ export class Actor {
 
   /** Says a number to everybody that it knows. */
   say(): void {
-    if (!this.open || this.silent) return;
+    if (!this.open) return;
     for (const other of this.known.keys()) {
       const number = (this.#said.get(other) ?? 0) + 1;
       this.#said.set(other, number);
