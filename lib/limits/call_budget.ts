@@ -30,6 +30,11 @@ export class CallBudget {
     this.#creditedUntil = now;
   }
 
+  /** Whether there is one that is paid for. */
+  get hasInHand(): boolean {
+    return this.#inHand > 0;
+  }
+
   /** Takes one call that is paid for. False where there is none: then `draw` takes it. */
   takeInHand(): boolean {
     if (this.#inHand === 0) return false;

@@ -103,6 +103,7 @@ const COMMA = ",".charCodeAt(0);
 const ARRAY_END = "]".charCodeAt(0);
 const ZERO = "0".charCodeAt(0);
 const LETTER_I = "i".charCodeAt(0);
+const LETTER_S = "s".charCodeAt(0);
 
 /** Matches the array up to the end of its third string, in a text that is known to be valid JSON. */
 const THREE_STRINGS =
@@ -121,6 +122,11 @@ const MAX_ROOM = 256;
 export function numberSignal(text: string): number {
   // No other call has an i there; who has spaces in front of it does without a number.
   return text.charCodeAt(3) === LETTER_I ? numberHead(text) : -1;
+}
+
+/** Whether a text is likely to be a call of which there are many, and which has no answer unless it's refused: `signal`, `seen`. */
+export function isQuiet(text: string): boolean {
+  return text.charCodeAt(2) === LETTER_S;
 }
 
 /**

@@ -19,6 +19,7 @@ import type { Tokens } from "../tokens/tokens.ts";
 import { TokenBucket } from "../limits/token_bucket.ts";
 import { Tracks } from "./tracks.ts";
 import { Traffic } from "./traffic.ts";
+import { Turn } from "./turn.ts";
 
 /** See `TOLD`. */
 type ToldLimits = Readonly<Record<typeof TOLD[number], number>>;
@@ -191,6 +192,7 @@ export class Hub {
       ledger: this.ledger,
       tracks: new Tracks(MAX_TRACKS),
       traffic: this.traffic,
+      turn: new Turn(this.traffic, now),
       rooms,
       limits,
       shared: sharedBudgets(limits),

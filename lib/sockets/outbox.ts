@@ -2,9 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import { Backlog, type BacklogSpace } from "./backlog.ts";
-
-/** A WebSocket, as far as an outbox needs it. */
-export type Sink = Pick<WebSocket, "send" | "bufferedAmount">;
+import type { Sink, Turn } from "./turn.ts";
 
 /** Who is told when a client reads too slowly. An object and not a function: there is one for each socket. */
 export interface OutboxOwner {
@@ -29,6 +27,7 @@ export class Outbox {
   readonly #sink: Sink;
   readonly #maxBytes: number;
   readonly #owner: OutboxOwner;
+  readonly #turn: Turn;
   /** At least as many bytes as wait. */
   #upperBound = 0;
   /** Of a client for which something waited when it was last looked at: most have none. */
@@ -46,10 +45,11 @@ export class Outbox {
    * @param owner told once then, when the caller's stack is done: whoever sent to this client must not find the
    * rooms changed in the midst of its own work
    */
-  constructor(sink: Sink, maxBytes: number, owner: OutboxOwner) {
+  constructor(sink: Sink, maxBytes: number, owner: OutboxOwner, turn: Turn) {
     this.#sink = sink;
     this.#maxBytes = maxBytes;
     this.#owner = owner;
+    this.#turn = turn;
   }
 
   /** What can be sent once more; see `keep`. */
@@ -88,17 +88,18 @@ export class Outbox {
     const atMost = text.length * MAX_BYTES_PER_UNIT;
     this.#upperBound += atMost;
     if (this.#upperBound > this.#maxBytes) {
+      this.#turn.release();
       const waiting = this.#sink.bufferedAmount;
       if (waiting > this.#maxBytes) return this.#overflow();
       this.#upperBound = waiting + atMost;
     }
     if (this.#watch !== undefined) this.#watch.waiting += Buffer.byteLength(text);
-    this.#sink.send(text);
+    this.#turn.send(this.#sink, text);
   }
 
   #overflow(): void {
     this.#open = false;
-    queueMicrotask(() => this.#owner.onOverflow());
+    this.#turn.later(() => this.#owner.onOverflow());
   }
 
   /** From now on what is sent is kept until the client says that it has seen it. */

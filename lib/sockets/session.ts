@@ -33,6 +33,7 @@ import {
   encodeStun,
   encodeWelcome,
   isOffer,
+  isQuiet,
   type LinkReport,
   numberSignal,
   PONG,
@@ -48,6 +49,7 @@ import { canWatch, close, cut, ping, watch, type Watcher } from "../runtime/inte
 import type { JoinClaim, Later, RoomEvents, RoomStore } from "../rooms/store.ts";
 import type { Tally } from "../runtime/tally.ts";
 import type { Traffic } from "./traffic.ts";
+import { type Message, NOT_NUMBERED, sizeOf, type Taker, type Turn } from "./turn.ts";
 import { admit, type Pass, type Ticket, TokenFault } from "../tokens/claims.ts";
 import type { Tokens } from "../tokens/tokens.ts";
 
@@ -66,6 +68,7 @@ export interface SessionContext {
   readonly ledger: Ledger;
   readonly tracks: Tracks<Session>;
   readonly traffic: Traffic;
+  readonly turn: Turn;
   /** Told of each call that is refused. */
   readonly onRefused: (session: Session, refusal: Refusal) => void;
   /** Milliseconds; only differences matter. */
@@ -111,7 +114,7 @@ const MAX_WAITING = { calls: 1000, size: 65_536 };
 
 interface Waiting {
   size: number;
-  readonly calls: (string | ArrayBuffer)[];
+  readonly calls: Message[];
 }
 
 /** A cold resume: see `Session.#resumeCold`. */
@@ -143,7 +146,7 @@ const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
  * Handles the events of one server-side WebSocket. It listens with itself as the listener object, which spares a
  * closure per event and socket.
  */
-export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watcher, Burden {
+export class Session implements EventListenerObject, OutboxOwner, Sleeper, Taker, Watcher, Burden {
   /** Counts sessions, so that not all are looked at in the same moment. */
   static #count = 0;
   readonly number: number = Session.#count++;
@@ -188,7 +191,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     const { limits } = context;
     this.#client = client;
     this.#context = context;
-    this.#outbox = new Outbox(socket, limits.maxQueueBytes, this);
+    this.#outbox = new Outbox(socket, limits.maxQueueBytes, this, context.turn);
     if (canWatch) watch(socket, this);
     if (client.version === 3) socket.addEventListener("open", this, ONCE);
     socket.addEventListener("message", this);
@@ -244,7 +247,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
   /** A client of version 3 may come back to what it held, when there is memory again. */
   shed(): void {
     const asleep = this.#fallAsleep();
-    cut(this.#client.socket);
+    this.#cut();
     if (!asleep) this.#end("closed");
   }
 
@@ -281,8 +284,11 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
 
   handleEvent(event: Event): void {
     switch (event.type) {
-      case "message":
-        return this.#onMessage((event as MessageEvent<string | ArrayBuffer>).data);
+      case "message": {
+        const { data } = event as MessageEvent<Message | null>;
+        // Of a socket that was cut when the message was already at hand, the runtime gives the event without it.
+        return data === null ? undefined : this.#context.turn.add(this, data);
+      }
       case "open":
         return this.#welcome();
       case "close":
@@ -317,6 +323,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     if (!this.#open) return;
     this.#depart(gone);
     const { socket } = this.#client;
+    this.#context.turn.release();
     // In the midst of its handshake it can be told nothing.
     if (this.connecting) socket.addEventListener("open", () => close(socket, code, reason));
     else close(socket, code, reason);
@@ -360,15 +367,20 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
   /** Its client can't be reached any more. True where it may come back; else its addresses are free. */
   #lose(): boolean {
     const asleep = this.#fallAsleep();
-    if (asleep) cut(this.#client.socket);
+    if (asleep) this.#cut();
     else if (this.#client.socket.readyState > WebSocket.OPEN) this.#depart("timeout");
     return asleep;
   }
 
   /** Ends it here and now; the connection as well, where the runtime allows that. */
   giveUp(reason: GoneReason): void {
-    cut(this.#client.socket);
+    this.#cut();
     this.#end(reason);
+  }
+
+  #cut(): void {
+    this.#context.turn.release();
+    cut(this.#client.socket);
   }
 
   /** The client has not come back in time, or others need its place. */
@@ -474,24 +486,27 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     },
   };
 
-  #onMessage(data: string | ArrayBuffer): void {
-    if (!this.#open) return this.#passOver(data);
-    if (this.#waiting !== undefined) return this.#wait(data);
-    const { traffic, now } = this.#context;
-    if (!traffic.sampled) return this.#take(data);
-    const since = now();
-    this.#take(data);
-    traffic.onTaken?.(now() - since);
+  /** Members by token may have lost the right to signal; and nothing is spent on what isn't paid for. */
+  mayWait(message: Message): message is string {
+    return typeof message === "string" && isQuiet(message) && this.#open && this.#waiting === undefined &&
+      this.#passes === undefined && !!this.#calls?.hasInHand &&
+      message.length <= this.#context.limits.maxMessageBytes;
+  }
+
+  take(message: Message, number: number, check: number): void {
+    if (!this.#open) return this.#passOver(message);
+    if (this.#waiting !== undefined) return this.#wait(message);
+    this.#take(message, number, check);
   }
 
   /** It has been closed, and may not know yet. */
-  #passOver(data: string | ArrayBuffer): void {
+  #passOver(message: Message): void {
     if (this.#asleep) return;
-    this.#unheard += UNHEARD_MESSAGE + sizeOf(data);
+    this.#unheard += UNHEARD_MESSAGE + sizeOf(message);
     if (this.#unheard > MAX_UNHEARD) this.giveUp("closed");
   }
 
-  #take(data: string | ArrayBuffer): void {
+  #take(data: Message, number = NOT_NUMBERED, check = 0): void {
     this.#taken++;
     const { limits, shared, now, traffic } = this.#context;
     traffic.messagesIn++;
@@ -512,9 +527,8 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
     const text = typeof data === "string" ? data : decodeUtf8(data);
     if (text === undefined) return this.#refuse({ code: "bad-json", about: [] });
 
-    // Members by token may have lost the right to signal.
-    const number = over === undefined && this.#passes === undefined ? numberSignal(text) : -1;
-    const check = checkOfHead();
+    if (over !== undefined || this.#passes !== undefined) number = -1;
+    else if (number === NOT_NUMBERED) [number, check] = [numberSignal(text), checkOfHead()];
     if (number !== -1 && this.#follow(number, check, text)) return;
     const call = decode(text, this.#client.version, number !== -1);
     if (call.call === "signal") traffic.signals++;
@@ -563,7 +577,7 @@ export class Session implements EventListenerObject, OutboxOwner, Sleeper, Watch
   }
 
   /** Keeps a call for later. */
-  #wait(data: string | ArrayBuffer): void {
+  #wait(data: Message): void {
     const waiting = this.#waiting!;
     waiting.size += sizeOf(data);
     if (waiting.calls.length < MAX_WAITING.calls && waiting.size <= MAX_WAITING.size) {
@@ -931,12 +945,7 @@ function isTimeout(event: CloseEvent): boolean {
   return event.code === 1001 && !event.wasClean;
 }
 
-/** In UTF-16 units or bytes. */
-function sizeOf(data: string | ArrayBuffer): number {
-  return typeof data === "string" ? data.length : data.byteLength;
-}
-
-function isLarger(data: string | ArrayBuffer, maxBytes: number): boolean {
+function isLarger(data: Message, maxBytes: number): boolean {
   if (typeof data !== "string") return data.byteLength > maxBytes;
   // A UTF-16 code unit takes one to three bytes: mostly the length alone decides.
   if (data.length > maxBytes) return true;

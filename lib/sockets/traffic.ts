@@ -2,9 +2,6 @@
 
 import { Tally } from "../runtime/tally.ts";
 
-/** Of so many messages the time is taken of one: to ask the clock for each would cost a hundredth of relaying it. */
-const MESSAGES_PER_SAMPLE = 64;
-
 export class Traffic {
   /** Messages of clients, and their length in UTF-16 units: in bytes, where they are ASCII or came as bytes. */
   messagesIn = 0;
@@ -22,11 +19,6 @@ export class Traffic {
   /** Bytes that wait for clients, in all and for the one for whom most do, when they were last looked at. */
   waiting = 0;
   mostWaiting = 0;
-  /** Told of the milliseconds that a message took from its arrival to the last that was sent for it; see `sampled`. */
+  /** Told of the milliseconds that some messages took, from their arrival to the last that was sent for them. */
   onTaken: ((ms: number) => void) | undefined;
-
-  /** Whether the time is to be taken of the message that was counted last. */
-  get sampled(): boolean {
-    return this.messagesIn % MESSAGES_PER_SAMPLE === 0;
-  }
 }

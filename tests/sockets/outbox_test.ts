@@ -1,5 +1,9 @@
 import { assert, assertEquals } from "../kit/assert.ts";
 import { Outbox } from "../../lib/sockets/outbox.ts";
+import { Traffic } from "../../lib/sockets/traffic.ts";
+import { Turn } from "../../lib/sockets/turn.ts";
+
+const turn = new Turn(new Traffic(), () => 0);
 
 /** A socket whose reader takes nothing until told to. */
 class Pipe {
@@ -27,7 +31,7 @@ class Pipe {
 
 Deno.test("a reader that keeps up never overflows, and is seldom asked about", () => {
   const pipe = new Pipe();
-  const outbox = new Outbox(pipe.sink, 30_000, { onOverflow: () => assert(false, "overflow") });
+  const outbox = new Outbox(pipe.sink, 30_000, { onOverflow: () => assert(false, "overflow") }, turn);
   for (let i = 0; i < 1000; i++) {
     outbox.send("x".repeat(100));
     pipe.bufferedAmount = 0;
@@ -40,7 +44,7 @@ Deno.test("past the bound nothing more is sent, and the owner is told once, late
   for (const text of ["x".repeat(100), "☃".repeat(40), "é".repeat(60)]) {
     const pipe = new Pipe();
     let overflows = 0;
-    const outbox = new Outbox(pipe.sink, 10_000, { onOverflow: () => overflows++ });
+    const outbox = new Outbox(pipe.sink, 10_000, { onOverflow: () => overflows++ }, turn);
     for (let i = 0; i < 1000; i++) outbox.send(text);
     assertEquals(overflows, 0, "the owner must not be told in the midst of somebody's call");
     await Promise.resolve();
@@ -53,9 +57,22 @@ Deno.test("past the bound nothing more is sent, and the owner is told once, late
   }
 });
 
+Deno.test("the bound holds for what is held back as well", async () => {
+  const pipe = new Pipe();
+  const outbox = new Outbox(pipe.sink, 1000, { onOverflow: () => {} }, turn);
+  turn.add({
+    mayWait: (message): message is string => typeof message === "string",
+    take() {
+      for (let i = 0; i < 50; i++) outbox.send("x".repeat(100));
+    },
+  }, "");
+  await Promise.resolve();
+  assertEquals(pipe.bufferedAmount, 1100);
+});
+
 Deno.test("a closed outbox takes nothing", () => {
   const pipe = new Pipe();
-  const outbox = new Outbox(pipe.sink, 1000, { onOverflow: () => assert(false, "overflow") });
+  const outbox = new Outbox(pipe.sink, 1000, { onOverflow: () => assert(false, "overflow") }, turn);
   outbox.send("a");
   outbox.close();
   outbox.send("b");
@@ -64,7 +81,7 @@ Deno.test("a closed outbox takes nothing", () => {
 
 Deno.test("a reader is stalled from when it was last seen to take something, whatever is sent meanwhile", () => {
   const pipe = new Pipe();
-  const outbox = new Outbox(pipe.sink, 100_000, { onOverflow: () => assert(false, "overflow") });
+  const outbox = new Outbox(pipe.sink, 100_000, { onOverflow: () => assert(false, "overflow") }, turn);
   assertEquals(outbox.stalledFor(0), 0);
   outbox.send("aé☃");
   assertEquals(outbox.stalledFor(1000), 0);

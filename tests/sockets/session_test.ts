@@ -8,6 +8,7 @@ import { Session } from "../../lib/sockets/session.ts";
 import { Ledger } from "../../lib/sockets/ledger.ts";
 import { Tracks } from "../../lib/sockets/tracks.ts";
 import { Traffic } from "../../lib/sockets/traffic.ts";
+import { Turn } from "../../lib/sockets/turn.ts";
 import { Tally } from "../../lib/runtime/tally.ts";
 import { assertEquals } from "../kit/assert.ts";
 
@@ -21,10 +22,9 @@ class SlowSocket extends EventTarget {
   }
 }
 
-Deno.test("a peer in the midst of its handshake is not taken for dead", () => {
+function sessionOf(socket: SlowSocket): Session {
   const { config: limits } = parse([]);
-  const socket = new SlowSocket();
-  const session = new Session({
+  return new Session({
     socket: socket as unknown as WebSocket,
     version: 2,
     account: new Accounts(holdingLimits(limits)).of(Source.of("192.0.2.1")),
@@ -39,6 +39,7 @@ Deno.test("a peer in the midst of its handshake is not taken for dead", () => {
     ledger: new Ledger({ maxPairs: 10, now: () => 0, introduceAnew: () => false, onFailed: () => {} }),
     tracks: new Tracks(10),
     traffic: new Traffic(),
+    turn: new Turn(new Traffic(), () => 0),
     onRefused: () => {},
     refusals: new Tally(),
     now: () => 0,
@@ -51,8 +52,25 @@ Deno.test("a peer in the midst of its handshake is not taken for dead", () => {
     makeRoom: () => false,
     onClosed() {},
   });
-  session.buryIfDead();
+}
+
+Deno.test("a peer in the midst of its handshake is not taken for dead", async () => {
+  const socket = new SlowSocket();
+  sessionOf(socket).buryIfDead();
   socket.readyState = WebSocket.OPEN;
   socket.dispatchEvent(new MessageEvent("message", { data: '["ping"]' }));
+  await Promise.resolve();
   assertEquals(socket.sent, ['["pong"]']);
+});
+
+Deno.test("what came for a socket that was cut is passed over", async () => {
+  for (const data of ['["ping"]', "x".repeat(2_000_000), null]) {
+    const socket = new SlowSocket();
+    socket.readyState = WebSocket.OPEN;
+    const session = sessionOf(socket);
+    session.giveUp("closed");
+    socket.dispatchEvent(new MessageEvent("message", { data }));
+    await Promise.resolve();
+    assertEquals(socket.sent, []);
+  }
 });
