@@ -113,10 +113,15 @@ export class Turn {
     this.#holds = true;
     try {
       for (let i = 0; i < length; i++) takers[i]!.take(messages[i]!, this.#numbers[i]!, this.#checks[i]!);
-      for (const what of this.#later.splice(0)) what();
+      // One may bring about another, which the loop comes to as well.
+      for (const what of this.#later) what();
     } finally {
       this.#holds = false;
-      takers.length = messages.length = this.#units = 0;
+      takers.length =
+        messages.length =
+        this.#later.length =
+        this.#units =
+          0;
       this.release();
     }
     this.#observe();

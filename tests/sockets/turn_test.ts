@@ -88,6 +88,19 @@ Deno.test("what is to be done later is done before messages that come behind", a
   assertEquals(diary.news, ["now three is done"]);
 });
 
+Deno.test("what is brought about by something that was to be done later is done in the same turn", async () => {
+  const diary = new Diary();
+  const messages = turn();
+  const taker = diary.taker("a", () =>
+    messages.later(() => {
+      diary.entries.push("first");
+      messages.later(() => diary.entries.push("second"));
+    }));
+  messages.add(taker, "one");
+  await Promise.resolve();
+  assertEquals(diary.news, ["a takes one, numbered", "first", "second"]);
+});
+
 Deno.test("what is sent at other times goes at once", () => {
   const diary = new Diary();
   const messages = turn();
