@@ -1,5 +1,7 @@
 /** A WebSocket client over a bare TCP connection, for what well-behaved clients never do. */
 
+import { connect } from "./connect.ts";
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
@@ -56,7 +58,7 @@ export class RawClient implements Disposable {
 
   /** Connects and, unless told otherwise, shakes hands. */
   static async open(port: number, headers?: Record<string, string> | "no handshake"): Promise<RawClient> {
-    const connection = await Deno.connect({ hostname: "127.0.0.1", port });
+    const connection = await connect(port);
     connection.setNoDelay(true);
     const client = new RawClient(connection);
     if (headers === "no handshake") return client;
