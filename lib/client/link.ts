@@ -233,7 +233,7 @@ export class Link {
   #isAnother(description: Description, connection: string | undefined): boolean {
     // Other clients say no such word; and a fingerprint may be that of all connections of a process.
     if (this.#other !== undefined && connection !== undefined) return connection !== this.#other;
-    const known = fingerprint(this.connection?.remoteDescription);
+    const known = fingerprint(this.#negotiation?.remote);
     if (known) return fingerprint(description) !== known;
     return description.type === "offer" && !!this.#negotiation?.offered && !this.#initiator;
   }
@@ -269,7 +269,7 @@ export class Link {
     const when = (type: string, then: (event: Event) => void) =>
       connection.addEventListener(type, (event) => this.#negotiation === negotiation && then(event));
     when("negotiationneeded", () => {
-      if (offers || connection.remoteDescription?.sdp) negotiation.offer();
+      if (offers || negotiation.remote) negotiation.offer();
     });
     when("connectionstatechange", () => this.#onConnectionState());
     when("datachannel", (event) => this.#onChannel((event as Event & { channel: RtcChannel }).channel));
@@ -533,8 +533,7 @@ export class Link {
   #reason(): Failure["why"] {
     const negotiation = this.#negotiation;
     if (!negotiation?.heard) return "no-answer";
-    const own = /^a=candidate:/m.test(negotiation.connection.localDescription?.sdp ?? "");
-    if (!negotiation.candidates || !own) return "no-candidates";
+    if (!negotiation.candidates || !negotiation.gathered) return "no-candidates";
     return this.#around.hasRelay() ? "ice-failed" : "relay-needed";
   }
 

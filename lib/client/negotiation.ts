@@ -21,7 +21,10 @@ export interface NegotiationOptions {
   readonly onError: (error: unknown) => void;
 }
 
-/** Steps are taken one after the other, in the order in which they were asked for. */
+/**
+ * Steps are taken one after the other, in the order in which they were asked for. The connection is never asked for its
+ * descriptions: `@roamhq/wrtc` reads them while another thread adds candidates to them, and crashes.
+ */
 export class Negotiation {
   readonly connection: RtcConnection;
   /** Whether an offer was made, or is about to be. */
@@ -29,6 +32,10 @@ export class Negotiation {
   /** Whether anything was heard of the other side, and whether it had candidates. */
   heard = false;
   candidates = false;
+  /** Whether candidates of our own were found. */
+  gathered = false;
+  /** The other side's description, once it is set. */
+  remote?: Description;
   readonly #options: NegotiationOptions;
   #early: (Candidate | null)[] = [];
   #ignored = false;
@@ -47,6 +54,7 @@ export class Negotiation {
       const candidate = (event as Event & { candidate: Candidate | null }).candidate;
       // Some say the end of candidates as an empty one as well.
       const plain = candidate?.candidate ? pick(candidate) : null;
+      if (plain) this.gathered = true;
       if (this.#held) this.#held.push(plain);
       else options.send({ candidate: plain });
     });
@@ -96,6 +104,7 @@ export class Negotiation {
     }
     if (/^a=candidate:/m.test(description.sdp ?? "")) this.candidates = true;
     await connection.setRemoteDescription(description);
+    this.remote = description;
     for (const candidate of this.#early.splice(0)) await this.#add(candidate);
     if (isOffer) await this.#apply(await connection.createAnswer());
     await this.#offerIfWanted();
@@ -107,7 +116,7 @@ export class Negotiation {
     this.#described = true;
     try {
       await connection.setLocalDescription(description);
-      const { type, sdp = "" } = connection.localDescription ?? description;
+      const { type, sdp = "" } = description;
       this.#options.send({ description: { type, sdp } });
     } finally {
       this.#held = undefined;
@@ -118,7 +127,7 @@ export class Negotiation {
   async #add(candidate: Candidate | null): Promise<void> {
     if (this.#ignored) return;
     if (candidate) this.candidates = true;
-    if (!this.connection.remoteDescription?.sdp) {
+    if (!this.remote) {
       if (this.#early.length < MAX_EARLY) this.#early.push(candidate);
       return;
     }
@@ -138,6 +147,6 @@ function pick({ candidate, sdpMid, sdpMLineIndex, usernameFragment }: Candidate)
 }
 
 /** What identifies the other side's end of a connection: a new connection has another (RFC 8122). */
-export function fingerprint(description: Description | null | undefined): string | undefined {
+export function fingerprint(description: Description | undefined): string | undefined {
   return /^a=fingerprint:\S+ +(\S+)/m.exec(description?.sdp ?? "")?.[1];
 }

@@ -8,7 +8,7 @@
  */
 
 import { diagnose, joinMesh } from "../../lib/client/mod.ts";
-import { RTCPeerConnection } from "../kit/webrtc.ts";
+import { RTCPeerConnection, type SessionDescription } from "../kit/webrtc.ts";
 
 const [mode, url = "", ident] = Deno.args;
 const print = (what: object) => console.log(JSON.stringify(what));
@@ -18,16 +18,27 @@ if (mode === "check") {
   print({ steps: steps.map(({ name, verdict, text }) => ({ name, verdict, text })) });
   Deno.exit();
 }
-const mesh = await joinMesh({ url, room: "kitchen", ident, RTCPeerConnection });
+
+/** To ask a connection for its description while it finds candidates would end the process. */
+class Remembering extends RTCPeerConnection {
+  described = "";
+
+  override setLocalDescription(description: SessionDescription): Promise<void> {
+    this.described = description.sdp ?? this.described;
+    return super.setLocalDescription(description);
+  }
+}
+
+const mesh = await joinMesh({ url, room: "kitchen", ident, RTCPeerConnection: Remembering });
 const connections = new Set<unknown>();
 mesh.addEventListener("error", ({ error }) => print({ error: error.code, message: error.message }));
 mesh.addEventListener("peer", ({ peer }) => {
   print({ peer: peer.ident });
   peer.addEventListener("state", () => {
     const { state, path, failure } = peer;
-    const connection = peer.connection as unknown as EventTarget & { localDescription?: { sdp: string } };
+    const connection = peer.connection as unknown as Remembering | undefined;
     // ICE has other words for each restart.
-    const ufrag = () => /^a=ice-ufrag:(\S+)/m.exec(connection?.localDescription?.sdp ?? "")?.[1];
+    const ufrag = () => /^a=ice-ufrag:(\S+)/m.exec(connection?.described ?? "")?.[1];
     if (connection && !connections.has(connection)) {
       connections.add(connection);
       connection.addEventListener("signalingstatechange", () => print({ ufrag: ufrag() }));
