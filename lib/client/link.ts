@@ -436,7 +436,8 @@ export class Link {
     if (this.#closed) return;
     switch (this.connection?.connectionState) {
       case "connected":
-        clearTimeout(this.#timer);
+        // From now on nothing is lost. What went by way of the server has a while to be answered.
+        this.#wait(this.#around.timing.interruptedTimeout, () => this.#negotiation?.remind());
         this.#restarts = this.#sessions = 0;
         this.failure = undefined;
         this.#setState("connected");

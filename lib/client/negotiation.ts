@@ -40,8 +40,8 @@ export class Negotiation {
   #early: (Candidate | null)[] = [];
   #ignored = false;
   #wanted = false;
-  /** Whether a description of our own was ever set. */
-  #described = false;
+  /** The description of our own that was set last. */
+  #described: Description | undefined;
   #restart = false;
   #steps: Promise<void> = Promise.resolve();
   /** Candidates of our own that must not overtake their description. */
@@ -67,12 +67,23 @@ export class Negotiation {
     this.#step(() => this.#offerIfWanted());
   }
 
+  /** Says an offer once more that has had no answer: either may be lost, together with the server. */
+  remind(): void {
+    const description = this.#unanswered;
+    if (description) this.#options.send({ description });
+  }
+
   /** Takes what the other side has signalled. */
   take(payload: Payload): void {
     this.heard = true;
     this.#step(() =>
       payload.description ? this.#describe(payload.description) : this.#add(payload.candidate ?? null)
     );
+  }
+
+  /** Our own offer that waits for its answer. Some implementations make one by themselves: that is none. */
+  get #unanswered(): Description | false | undefined {
+    return this.connection.signalingState === "have-local-offer" && this.#described;
   }
 
   #step(step: () => Promise<void>): void {
@@ -83,8 +94,7 @@ export class Negotiation {
 
   async #offerIfWanted(): Promise<void> {
     const { connection } = this;
-    // Some implementations have made an offer by themselves as soon as there was something to offer.
-    if (!this.#wanted || this.#described && connection.signalingState !== "stable") return;
+    if (!this.#wanted || this.#unanswered) return;
     this.#wanted = false;
     const iceRestart = this.#restart;
     this.#restart = false;
@@ -95,8 +105,8 @@ export class Negotiation {
     const { connection } = this;
     const isOffer = description.type === "offer";
     if (!isOffer && connection.signalingState !== "have-local-offer") return;
-    const glare = isOffer && this.#described && connection.signalingState !== "stable";
-    this.#ignored = glare && !this.#options.polite();
+    const glare = isOffer && this.#unanswered;
+    this.#ignored = !!glare && !this.#options.polite();
     if (this.#ignored) return;
     if (glare) {
       await connection.setLocalDescription({ type: "rollback" });
@@ -113,11 +123,10 @@ export class Negotiation {
   async #apply(description: Description): Promise<void> {
     const { connection } = this;
     const held: (Candidate | null)[] = this.#held = [];
-    this.#described = true;
+    this.#described = description;
     try {
       await connection.setLocalDescription(description);
-      const { type, sdp = "" } = description;
-      this.#options.send({ description: { type, sdp } });
+      this.#options.send({ description });
     } finally {
       this.#held = undefined;
     }

@@ -297,6 +297,31 @@ Deno.test("which way the data goes is told where the statistics are late, too", 
   await until("for the way", () => /^(?:host|reflexive)$/.test(peer.path ?? ""), peer);
 });
 
+Deno.test("an offer that was lost together with the server is said again over the link", async () => {
+  const server = testServer();
+  // Offers get no further, but for the first.
+  let described = 0;
+  let lost = 0;
+  class Forgetful extends WebSocket {
+    override send(data: string): void {
+      if (data.includes('"description":') && described++ > 0) lost++;
+      else super.send(data);
+    }
+  }
+  const url = server.httpUrl;
+  await using alice = await join({ url, ident: "alice" });
+  await using bob = await join({ url, ident: "bob", WebSocket: Forgetful });
+  await full(alice, bob);
+  const { connection } = peerOf(bob, "alice");
+  const { stable, ask } = renegotiation(connection);
+  ask();
+  await until("for an offer to be lost", () => lost > 0);
+  assert(!stable(), "it was answered");
+  await server.drain();
+  await until("for its answer", stable);
+  assert(peerOf(bob, "alice").connection === connection, "it is another connection");
+});
+
 Deno.test("both sides renegotiate at once, many times, and agree in the end", async () => {
   await using server = testServer();
   await using alice = await join({ url: server.httpUrl, ident: "alice" });
