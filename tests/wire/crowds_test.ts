@@ -115,14 +115,14 @@ for (
   ] as const
 ) {
   Deno.test(`128 sockets of ${what} that join and leave 64 rooms together are no worse than as many pings`, async () => {
-    const flood = await besidePairs((port, until) => crowd(port, until, addressOf, pings));
-    assertEquals(flood.lap.ended, []);
-    const worse = await measureWithin(3 * flood.meanwhile, async () => {
+    // Both anew each time: the one that the other is held against can have a good moment as well as a bad one.
+    const over = await measureWithin(0, async () => {
+      const flood = await besidePairs((port, until) => crowd(port, until, addressOf, pings));
       const joins = await besidePairs((port, until) => crowd(port, until, addressOf, joinsAndLeaves));
-      assertEquals(joins.lap.ended, []);
-      return joins.meanwhile - latencyBound(joins.quiet);
+      assertEquals([flood.lap.ended, joins.lap.ended], [[], []]);
+      return joins.meanwhile - latencyBound(joins.quiet) - 3 * flood.meanwhile;
     });
-    assertLessOrEqual(worse, 3 * flood.meanwhile);
+    assertLessOrEqual(over, 0);
   });
 }
 
