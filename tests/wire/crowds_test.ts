@@ -115,12 +115,13 @@ for (
   ] as const
 ) {
   Deno.test(`128 sockets of ${what} that join and leave 64 rooms together are no worse than as many pings`, async () => {
-    // Both anew each time: the one that the other is held against can have a good moment as well as a bad one.
+    // A join that is let through introduces up to 63 others, which is more work than the answer to a ping: a small
+    // processor takes up to five times as long. Both are measured anew each time, for each may have a good moment.
     const over = await measureWithin(0, async () => {
       const flood = await besidePairs((port, until) => crowd(port, until, addressOf, pings));
       const joins = await besidePairs((port, until) => crowd(port, until, addressOf, joinsAndLeaves));
       assertEquals([flood.lap.ended, joins.lap.ended], [[], []]);
-      return joins.meanwhile - latencyBound(joins.quiet) - 3 * flood.meanwhile;
+      return joins.meanwhile - latencyBound(joins.quiet) - 6 * flood.meanwhile;
     });
     assertLessOrEqual(over, 0);
   });
