@@ -105,8 +105,8 @@ export class Negotiation {
     const { connection } = this;
     const isOffer = description.type === "offer";
     if (!isOffer && connection.signalingState !== "have-local-offer") return;
-    const glare = isOffer && this.#unanswered;
-    this.#ignored = !!glare && !this.#options.polite();
+    const glare = isOffer && !!this.#unanswered;
+    this.#ignored = glare && !this.#options.polite();
     if (this.#ignored) return;
     if (glare) {
       await connection.setLocalDescription({ type: "rollback" });

@@ -1,7 +1,7 @@
 /** Connections over the loopback interface. */
 
-/** Milliseconds in which somebody on the same machine answers, however busy it is; and then that its kernel is watched. */
-const PATIENCE_MS = { answer: 3000, watched: 3000 };
+/** Milliseconds in which somebody on the same machine answers, however busy it is; and then in which its kernel is watched. */
+const PATIENCE_MS = 3000;
 
 /**
  * Connects to a port of the loopback interface. Where a SYN is not answered at all, again and again, that is not the
@@ -12,15 +12,15 @@ export async function connect(port: number): Promise<Deno.TcpConn> {
   const address = { hostname: "127.0.0.1", port };
   const attempt = new AbortController();
   const connecting = Deno.connect({ ...address, signal: attempt.signal });
-  const within = async (milliseconds: number): Promise<Deno.TcpConn | undefined> => {
+  const patience = async (): Promise<Deno.TcpConn | undefined> => {
     const silence = Promise.withResolvers<undefined>();
-    const timer = setTimeout(() => silence.resolve(undefined), milliseconds);
+    const timer = setTimeout(() => silence.resolve(undefined), PATIENCE_MS);
     return await Promise.race([connecting, silence.promise]).finally(() => clearTimeout(timer));
   };
-  const soon = await within(PATIENCE_MS.answer);
+  const soon = await patience();
   if (soon !== undefined) return soon;
   const before = kernelCounters();
-  const late = await within(PATIENCE_MS.watched);
+  const late = await patience();
   const after = kernelCounters();
   console.error(
     `${late ? "late" : "no"} answer from port ${port}; its sockets, and what was counted in the last while:`,
